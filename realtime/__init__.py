@@ -1,0 +1,1 @@
+"""The WebSocket gateway: a reusable Django app on Channels."""
