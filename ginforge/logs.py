@@ -1,0 +1,82 @@
+"""Structured logs: one event a line, as key=value for people or JSON for machines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import MutableMapping
+from typing import Any, Final
+
+import structlog
+
+_SECRET_PATTERN: Final = re.compile(
+    r"(?P<keep>[?&](?:token|access_token)=|\b[Bb]earer[ ,%20]+)[^\s&\"',;]+"
+    r"|eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"
+)
+
+
+def hide_tokens(text: str) -> str:
+    """Replace bearer tokens, ``token=`` query values and anything shaped like a JWT."""
+    return _SECRET_PATTERN.sub(lambda match: f"{match['keep'] or ''}[hidden]", text)
+
+
+def redact(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Structlog processor that keeps tokens out of every text value of an event."""
+    for key, value in event.items():
+        if isinstance(value, str):
+            event[key] = hide_tokens(value)
+    return event
+
+
+_SHARED: Final[list[Any]] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
+
+
+def logging_config(*, level: str, json_lines: bool) -> dict[str, Any]:
+    """Return ``settings.LOGGING``: everything to stderr through one structlog formatter."""
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *_SHARED,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            structlog.processors.StackInfoRenderer(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"structured": {"()": structlog.stdlib.ProcessorFormatter, **_formatter(json_lines)}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
+        "root": {"handlers": ["stderr"], "level": level},
+        "loggers": {
+            "django": {"level": level, "propagate": True, "handlers": []},
+            "django.server": {"level": "WARNING", "propagate": True, "handlers": []},
+            "daphne": {"level": "WARNING"},
+        },
+    }
+
+
+def _formatter(json_lines: bool) -> dict[str, Any]:
+    renderer: Any
+    if json_lines:
+        renderer = structlog.processors.JSONRenderer(ensure_ascii=False)
+    else:
+        renderer = structlog.processors.LogfmtRenderer(
+            key_order=["timestamp", "level", "logger", "event"], drop_missing=True
+        )
+    return {
+        "foreign_pre_chain": [*_SHARED, structlog.stdlib.ExtraAdder()],
+        "processors": [
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            redact,
+            renderer,
+        ],
+    }

@@ -1,0 +1,1 @@
+"""The client other services import, and stored notifications."""

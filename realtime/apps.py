@@ -1,0 +1,16 @@
+"""Django app of the gateway."""
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class RealtimeConfig(AppConfig):
+    """Registers the system checks; reads no database and no Redis."""
+
+    name = "realtime"
+    verbose_name = _("Realtime gateway")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Register the checks of ``settings.REALTIME``."""
+        from realtime import checks  # noqa: F401
