@@ -1,4 +1,4 @@
-"""Django settings, read from the environment (and a ``.env`` file); ``.env.example`` lists the variables."""
+"""Django settings, read from the environment (and a ``.env`` file, ``ENV_FILE``); ``.env.example`` lists the variables."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 DEVELOPMENT_DIR = BASE_DIR / ".dev"
 
 env = environ.Env()
-environ.Env.read_env(BASE_DIR / ".env")
+if env_file := env.str("ENV_FILE", default=str(BASE_DIR / ".env")):
+    environ.Env.read_env(env_file)
 
 DEBUG = env.bool("DEBUG", default=False)
 
@@ -131,6 +132,7 @@ SIMPLE_JWT = {
     "ROTATE_REFRESH_TOKENS": True,
     "BLACKLIST_AFTER_ROTATION": True,
 }
+JWT_VERIFYING_KEYS: list[str] = env.list("JWT_VERIFYING_KEYS", default=[])
 JWT_ALLOW_UNTYPED = env.bool("JWT_ALLOW_UNTYPED", default=False)
 
 REST_FRAMEWORK = {

@@ -4,6 +4,7 @@ import os
 
 for _name in ("REDIS_URL", "DATABASE_URL", "JWT_ISSUER", "JWT_AUDIENCE", "JWT_ALGORITHM", "REALTIME", "ALLOWED_ORIGINS"):
     os.environ.pop(_name, None)
+os.environ["ENV_FILE"] = ""
 os.environ["DEBUG"] = "1"
 os.environ["SECRET_KEY"] = "test-secret-key-0123456789-abcdefghijklmnop"
 os.environ["JWT_SIGNING_KEY"] = "test-signing-key-0123456789-abcdefghijklmnop"
