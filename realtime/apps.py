@@ -12,5 +12,6 @@ class RealtimeConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the checks of ``settings.REALTIME``."""
+        """Register the checks of ``settings.REALTIME`` and the authentication schemes of the OpenAPI schema."""
         from realtime import checks  # noqa: F401
+        from realtime.api import schema  # noqa: F401

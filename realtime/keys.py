@@ -62,3 +62,13 @@ def node_rooms(node: str) -> str:
 def group_channel(group: str) -> str:
     """Redis pub/sub channel of a channel-layer group, as channels-redis names it."""
     return f"{PREFIX}__group__{group}"
+
+
+def revoked_token(jti: str) -> str:
+    """Exists while the access token with this id is revoked and not yet expired."""
+    return f"{PREFIX}:revoked:jti:{jti}"
+
+
+def revoked_user(user_id: str) -> str:
+    """Unix seconds: this user's tokens issued then or earlier are revoked."""
+    return f"{PREFIX}:revoked:user:{user_id}"

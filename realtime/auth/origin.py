@@ -123,7 +123,7 @@ def get_rules() -> OriginRules:
     return build_rules(getattr(settings, "ALLOWED_ORIGINS", ()), loopback=bool(settings.DEBUG))
 
 
-def _forget_rules(*, setting: str, **kwargs: Any) -> None:
+def _forget_rules(*, setting: str, **_: Any) -> None:
     if setting in {"ALLOWED_ORIGINS", "DEBUG"}:
         get_rules.cache_clear()
 

@@ -15,6 +15,7 @@ from django.core.signals import setting_changed
 from realtime.codes import RealtimeError
 from realtime.principal import Principal
 
+ACCESS: Final = "access"
 MAX_TOKEN_LENGTH: Final = 8192
 MAX_NAME_LENGTH: Final = 512
 MAX_JTI_LENGTH: Final = 255
@@ -99,7 +100,7 @@ class TokenVerifier:
         if "token_type" not in claims:
             if not self._rules.allow_untyped:
                 raise InvalidToken("type")
-        elif claims["token_type"] != "access":
+        elif claims["token_type"] != ACCESS:
             raise InvalidToken("type")
 
 
@@ -198,7 +199,7 @@ def get_verifier() -> TokenVerifier:
     return TokenVerifier(rules_from_settings())
 
 
-def _forget_verifier(*, setting: str, **kwargs: Any) -> None:
+def _forget_verifier(*, setting: str, **_: Any) -> None:
     if setting in {"SIMPLE_JWT", "SECRET_KEY", "JWT_ALLOW_UNTYPED", "JWT_VERIFYING_KEYS"}:
         get_verifier.cache_clear()
 

@@ -42,18 +42,21 @@ def test_another_scheme_is_no_token() -> None:
 @pytest.mark.parametrize("subprotocols", [[], ["bearer", "jwt"]])
 def test_two_token_parameters_are_refused(query: bytes, subprotocols: list[str]) -> None:
     found = token_from_scope(scope(query, [BEARER], subprotocols))
-    assert found is not None and found.token == ""
+    assert found is not None
+    assert found.token == ""
     assert found.subprotocol == ("bearer" if subprotocols else None)
 
 
 def test_two_authorization_headers_are_refused() -> None:
     found = token_from_scope(scope(headers=[BEARER, (b"authorization", b"Bearer other")]))
-    assert found is not None and found.token == ""
+    assert found is not None
+    assert found.token == ""
 
 
 def test_the_query_parameter_can_be_switched_off() -> None:
     found = token_from_scope(scope(b"token=x"), allow_query=False)
-    assert found is not None and found.token == ""
+    assert found is not None
+    assert found.token == ""
 
 
 def test_the_bearer_subprotocol_without_a_token_is_refused() -> None:

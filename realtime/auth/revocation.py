@@ -1,0 +1,115 @@
+"""Access tokens that no longer count although they have not expired: by token id, or all of a user until now.
+
+A revocation is a Redis key that expires with the tokens it concerns, and a control event that cuts the live
+connections on every instance. Logout, staff and the admin revoke; connects and HTTP requests ask.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+from django.core.signals import setting_changed
+from redis import Redis
+from redis.exceptions import RedisError
+
+from realtime import keys
+from realtime.auth.tokens import InvalidToken
+from realtime.codes import CloseCode, Unavailable
+from realtime.conf import get_settings
+from realtime.principal import Principal
+
+logger = logging.getLogger(__name__)
+
+USER_REVOCATION_TTL: Final = 7 * 86_400
+"""Seconds; also covers tokens of other issuers, whose lifetime is not known here."""
+
+
+def revocation_keys(principal: Principal) -> list[str]:
+    """Name the Redis keys whose values ``is_revoked`` wants, for one MGET."""
+    found = [keys.revoked_user(principal.user_id)]
+    if principal.jti is not None:
+        found.append(keys.revoked_token(principal.jti))
+    return found
+
+
+def is_revoked(principal: Principal, values: Sequence[bytes | None]) -> bool:
+    """Tell from the values of ``revocation_keys`` whether the holder's token is revoked."""
+    until = values[0]
+    if until is not None and principal.issued_at <= float(until):
+        return True
+    return any(value is not None for value in values[1:])
+
+
+def check(principal: Principal) -> None:
+    """Raise ``InvalidToken`` when the token is revoked; blocks for one Redis round trip.
+
+    Raises ``Unavailable`` when Redis does not answer, unless the setting ``fail_open_revocation`` is on.
+    """
+    try:
+        values: Any = _redis().mget(revocation_keys(principal))
+    except RedisError as error:
+        if get_settings().fail_open_revocation:
+            return
+        raise Unavailable("revocations cannot be read") from error
+    if is_revoked(principal, values):
+        raise InvalidToken("revoked")
+
+
+def revoke_token(jti: str, expires_at: float, *, reason: str = "") -> None:
+    """Keep one access token out until ``expires_at`` (Unix seconds) and cut its connections with 4401.
+
+    Raises ``Unavailable``.
+    """
+    _store(keys.revoked_token(jti), "1", ttl=expires_at - time.time())
+    _cut(reason, jti=jti)
+
+
+def revoke_user(user_id: str, *, reason: str = "", code: CloseCode = CloseCode.UNAUTHORIZED) -> None:
+    """Keep out all tokens a user was issued until now, and cut the user's connections with ``code``.
+
+    Raises ``Unavailable``.
+    """
+    _store(keys.revoked_user(user_id), str(int(time.time())), ttl=USER_REVOCATION_TTL)
+    _cut(reason, code=code, user_id=user_id)
+
+
+def _store(key: str, value: str, *, ttl: float) -> None:
+    if ttl <= 0:
+        return
+    try:
+        _redis().set(key, value, px=int(ttl * 1000) + 1000)
+    except RedisError as error:
+        raise Unavailable("the revocation could not be stored") from error
+
+
+def _cut(reason: str, code: CloseCode = CloseCode.UNAUTHORIZED, **target: str) -> None:
+    from realtime.cluster import get_cluster
+
+    get_cluster().disconnect(**target, code=int(code), reason=reason)
+    logger.info("revoked", extra={"code": int(code), **target})
+
+
+@functools.cache
+def _redis() -> Redis:
+    from django.conf import settings
+
+    conf = get_settings()
+    client: Redis = Redis.from_url(
+        settings.REDIS_URLS[0],
+        socket_connect_timeout=conf.redis_connect_timeout,
+        socket_timeout=conf.redis_timeout,
+        health_check_interval=30,
+    )
+    return client
+
+
+def _forget_redis(*, setting: str, **_: Any) -> None:
+    if setting in {"REDIS_URLS", "REALTIME"}:
+        _redis.cache_clear()
+
+
+setting_changed.connect(_forget_redis, dispatch_uid="realtime.auth.revocation")
