@@ -10,6 +10,7 @@ from typing import Final
 
 MIN_SECRET_BYTES: Final = 32
 DEVELOPMENT_FILE: Final = "secrets.json"
+DEVELOPMENT_NAMES: Final = ("SECRET_KEY", "JWT_SIGNING_KEY", "DEV_PASSWORD")
 
 
 def weakness(secret: str) -> str | None:
@@ -55,7 +56,7 @@ def development_secret(directory: Path, name: str) -> str:
 def _create(path: Path) -> None:
     """Write all development secrets at once; of two processes that race, the first one wins."""
     draft = path.with_name(f"{path.name}.{os.getpid()}")
-    values = {name: secrets.token_urlsafe(48) for name in ("SECRET_KEY", "JWT_SIGNING_KEY")}
+    values = {name: secrets.token_urlsafe(48) for name in DEVELOPMENT_NAMES}
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
         json.dump(values, file)
     try:

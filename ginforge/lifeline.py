@@ -29,3 +29,9 @@ def die_with_parent(death_signal: int = signal.SIGTERM) -> Callable[[], None]:
             os._exit(1)
 
     return prepare
+
+
+def follow_parent(death_signal: int = signal.SIGTERM) -> None:
+    """Have the kernel send ``death_signal`` to this process when its parent dies (Linux only)."""
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, death_signal, 0, 0, 0)
