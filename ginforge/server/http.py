@@ -1,0 +1,115 @@
+"""The HTTP side: who reads a new connection's first bytes, and Daphne's requests with their faults mended."""
+
+import asyncio
+import logging
+from typing import Any
+
+from daphne.http_protocol import HTTPFactory, WebRequest
+from twisted.protocols.policies import ProtocolWrapper
+from twisted.web import http
+
+from ginforge.server import handshake
+
+logger = logging.getLogger(__name__)
+
+_MAX_HEAD = 16 * 1024
+
+
+class GatewayRequest(WebRequest):  # type: ignore[misc]  # Daphne has no types
+    """A request in which a failing application neither hangs the client nor the server."""
+
+    task: asyncio.Task[None] | None = None
+
+    __hash__ = object.__hash__
+    __eq__ = object.__eq__
+
+    def application_finished(self, error: BaseException | None) -> None:
+        """End what the application left unfinished: an error page, or a cut if the response has begun."""
+        self.task = None
+        if self.finished or self.channel is None:
+            return
+        if self._response_started:
+            logger.warning("application left a response unfinished")
+            self.channel.forceAbortClient()
+        elif error is not None:
+            self.handle_exception(error)
+        else:
+            self.basic_error(500, b"Internal Server Error", "Application sent no response.")
+
+
+class Front:
+    """Reads the head of a connection's first request and hands it to the WebSocket or the HTTP protocol.
+
+    Twisted's HTTP machinery costs a connect half its time and most of its memory; a WebSocket never needs it.
+    """
+
+    __slots__ = ("addr", "data", "factory", "transport")
+
+    def __init__(self, factory: "GatewayHTTPFactory", addr: Any) -> None:
+        self.factory = factory
+        self.addr = addr
+        self.data = b""
+        self.transport: Any = None
+
+    def makeConnection(self, transport: Any) -> None:  # noqa: N802
+        """Begin to wait for a request."""
+        self.transport = transport
+        self.factory.server.handshaking(self)
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802
+        """Collect the head of the first request."""
+        self.data = data = self.data + data if self.data else data
+        if not data.startswith(b"GET "[: len(data)]):
+            self._hand_over(self._http())
+        elif b"\r\n\r\n" in data:
+            head = data[: data.index(b"\r\n\r\n") + 4]
+            if handshake.asks_for_upgrade(head):
+                self._hand_over(self.factory.server.ws_factory.buildProtocol(self.addr))
+            else:
+                self._hand_over(self._http())
+        elif len(data) > _MAX_HEAD:
+            self.refuse(431)
+
+    def connectionLost(self, reason: Any) -> None:  # noqa: ARG002, N802
+        """Forget a connection that ended before its request."""
+        self.factory.server.waiting.pop(self, None)
+
+    def refuse(self, status: int = 408) -> None:
+        """Answer a request that took too long or was too large."""
+        self.factory.server.waiting.pop(self, None)
+        self.transport.write(handshake.refusal_response(status, [], b""))
+        self.transport.loseConnection()
+
+    def logPrefix(self) -> str:  # noqa: N802
+        """Return the name for Twisted's log."""
+        return "Front"
+
+    def _http(self) -> Any:
+        return self.factory.build_channel(self.addr)
+
+    def _hand_over(self, protocol: Any) -> None:
+        self.factory.server.waiting.pop(self, None)
+        transport, data = self.transport, self.data
+        if isinstance(transport, ProtocolWrapper):
+            # TLS wraps the protocol.
+            transport.wrappedProtocol = protocol
+        else:
+            transport.protocol = protocol
+        protocol.makeConnection(transport)
+        protocol.dataReceived(data)
+
+
+class GatewayHTTPFactory(HTTPFactory):  # type: ignore[misc]  # Daphne has no types
+    """Builds a ``Front`` for each connection, and Daphne's HTTP protocol behind it."""
+
+    def buildProtocol(self, addr: Any) -> Any:  # noqa: N802
+        """Return what reads a new connection; Twisted's own where HTTP/2 may be negotiated."""
+        if http.H2_ENABLED:
+            return self.build_channel(addr)
+        return Front(self, addr)
+
+    def build_channel(self, addr: Any) -> Any:
+        """Return an HTTP protocol with our requests."""
+        channel = super().buildProtocol(addr)
+        channel.requestFactory = GatewayRequest
+        return channel

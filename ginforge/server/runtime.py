@@ -1,0 +1,42 @@
+"""What the application may read of the server it runs under, and the hooks it may hang into it.
+
+Under another ASGI server nothing here ever changes, so that reading it is always safe.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+DrainHook = Callable[[], Awaitable[None] | None]
+
+
+class Buffered(Protocol):
+    """A connection whose peer has not read everything yet."""
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes that wait in this process."""
+
+
+@dataclass(slots=True)
+class Runtime:
+    """State of this process's server; one instance, ``runtime``."""
+
+    draining: bool = False
+    open_sockets: int = 0
+    overflowed: int = 0
+    on_drain: list[DrainHook] = field(default_factory=list)
+    slow: set[Buffered] = field(default_factory=set)
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes waiting for slow peers in this process, over all connections."""
+        return sum(connection.buffered_bytes for connection in self.slow)
+
+    @property
+    def slow_connections(self) -> int:
+        """Connections with something waiting."""
+        return len(self.slow)
+
+
+runtime = Runtime()

@@ -1,0 +1,274 @@
+"""The server: Daphne's, with its own bookkeeping, timeouts and end."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+from daphne.server import Server
+from twisted.internet import defer, reactor, tcp
+from twisted.internet.endpoints import serverFromString
+from twisted.logger import STDLibLogObserver, globalLogBeginner
+
+from ginforge.server.drain import Drain
+from ginforge.server.http import GatewayHTTPFactory, GatewayRequest
+from ginforge.server.inbox import Inbox
+from ginforge.server.runtime import runtime
+from ginforge.server.transport import DirectTransport
+from ginforge.server.websocket import GatewayWebSocket, GatewayWebSocketFactory
+
+logger = logging.getLogger(__name__)
+
+HEARTBEAT_LOST = 4408
+# Twisted's 50 overflows at a storm of 64 connects, and each SYN lost to it waits a second.
+BACKLOG = 4096
+
+
+class GatewayServer(Server):  # type: ignore[misc]  # Daphne has no types
+    """Serves any ASGI application on Daphne's protocols; all arguments of Daphne's server, and these.
+
+    ``write_limit``: bytes that may wait for one peer. ``close_timeout``: seconds a peer has to answer a close frame.
+    ``drain_timeout``: seconds in all for a graceful end. ``max_pending``: connections that may be in their handshake.
+    ``ping_interval`` and ``ping_timeout``: seconds between pings, and of silence after which a peer is cut with 4408.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        write_limit: int = 1 << 20,
+        close_timeout: float = 5.0,
+        drain_timeout: float = 10.0,
+        max_pending: int = 10_000,
+        backlog: int = BACKLOG,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.write_limit = write_limit
+        self.close_timeout = close_timeout
+        self.drain_timeout = drain_timeout
+        self.max_pending = max_pending
+        self.backlog = backlog
+        # Seconds since the start. Connections keep references to this one number rather than times of their own.
+        self.clock = 0
+        self.ports: list[Any] = []
+        self.requests: set[GatewayRequest] = set()
+        self.websockets: set[GatewayWebSocket] = set()
+        # Not yet served, oldest first, with the clock at which their patience ends.
+        self.waiting: dict[Any, int] = {}
+        # Disconnected but with an application still running, oldest first.
+        self.leaving: dict[Any, int] = {}
+        # Open connections by the second at which they are pinged next.
+        self.wheel: list[set[GatewayWebSocket]] = [set() for _ in range(max(1, self.ping_interval))]
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop under Twisted's reactor."""
+        loop: asyncio.AbstractEventLoop = reactor._asyncioEventloop  # noqa: SLF001  # Twisted has no public name for it
+        return loop
+
+    # Start and end
+
+    def run(self) -> None:
+        """Listen and serve until the process is told to stop."""
+        asyncio.set_event_loop(self.loop)
+        self.http_factory = GatewayHTTPFactory(self)
+        self.ws_factory = GatewayWebSocketFactory(
+            self, write_limit=self.write_limit, close_timeout=self.close_timeout
+        )
+        self._log_twisted()
+        self.loop.call_later(1, self.tick)
+        for description in self.endpoints:
+            listener = self._listen(str(description))
+            listener.addCallback(self.listen_success)
+            listener.addErrback(self.listen_error)
+            self.listeners.append(listener)
+        if self.verbosity >= 3:
+            self.loop.set_debug(True)
+        reactor.addSystemEventTrigger("before", "shutdown", self._drain)
+        if not self.abort_start:
+            if self.ready_callable:
+                self.ready_callable()
+            reactor.run(installSignalHandlers=self.signal_handlers)
+
+    def _log_twisted(self) -> None:
+        if self.verbosity <= 1:
+            globalLogBeginner.beginLoggingTo([lambda _: None], redirectStandardIO=False, discardBuffer=True)
+        else:
+            globalLogBeginner.beginLoggingTo([STDLibLogObserver(__name__)])
+
+    def _listen(self, description: str) -> Any:
+        kind, _, rest = description.partition(":")
+        if kind == "fd":
+            return defer.maybeDeferred(self._adopt, int(rest.removeprefix("fileno=")))
+        if kind in ("tcp", "ssl") and "backlog=" not in rest:
+            description += f":backlog={self.backlog}"
+        return serverFromString(reactor, description).listen(self.http_factory)
+
+    def _adopt(self, descriptor: int) -> Any:
+        with socket.socket(fileno=socket.dup(descriptor)) as listening:
+            listening.setblocking(False)
+            return reactor.adoptStreamPort(descriptor, listening.family, self.http_factory)
+
+    def listen_success(self, port: Any) -> None:
+        """Remember a port, and have it make our transports."""
+        if isinstance(port, tcp.Port):
+            port.transport = DirectTransport
+        self.ports.append(port)
+        host = port.getHost()
+        if hasattr(host, "port"):
+            self.listening_addresses.append((host.host, host.port))
+            logger.info("listening on %s:%d", host.host, host.port)
+        else:
+            logger.info("listening on %s", host)
+
+    def _drain(self) -> Any:
+        return defer.Deferred.fromFuture(asyncio.ensure_future(Drain(self).run(), loop=self.loop))
+
+    # Applications
+
+    def create_application(self, protocol: GatewayRequest, scope: dict[str, Any]) -> Inbox | None:
+        """Start the application for an HTTP request and return its queue, or None if the client has gone."""
+        if protocol not in self.requests:
+            return None
+        scope.setdefault("asgi", {"version": "3.0", "spec_version": "2.4"})
+        inbox = Inbox()
+        self._start(protocol, scope, inbox, partial(self.handle_reply, protocol))
+        return inbox
+
+    def start_websocket(self, protocol: GatewayWebSocket, scope: dict[str, Any]) -> None:
+        """Start the application for a connection whose handshake is under way."""
+        self._start(protocol, scope, protocol.inbox, protocol.send)
+
+    def _start(self, protocol: Any, scope: Any, inbox: Inbox, send: Callable[[Any], Awaitable[None]]) -> None:
+        coroutine = self.application(scope, inbox.get, send)
+        protocol.task = self.loop.create_task(coroutine, name="application")
+        protocol.task.add_done_callback(partial(self._application_done, protocol))
+
+    def _application_done(self, protocol: Any, task: asyncio.Task[None]) -> None:
+        self.leaving.pop(protocol, None)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            logger.error("Exception inside application: %s", error, exc_info=error)
+        try:
+            protocol.application_finished(error)
+        except Exception:
+            logger.exception("could not end %r", protocol)
+
+    async def handle_reply(self, protocol: GatewayRequest, message: dict[str, Any]) -> None:
+        """Handle an ASGI event for an HTTP request."""
+        if protocol not in self.requests:
+            return
+        try:
+            self.check_headers_type(message)
+        except ValueError:
+            protocol.basic_error(500, b"Server Error", "Server Error")
+            raise
+        protocol.handle_reply(message)
+
+    # Connections
+
+    def protocol_connected(self, protocol: GatewayRequest) -> None:
+        """Note an HTTP request."""
+        self.requests.add(protocol)
+
+    def protocol_disconnected(self, protocol: GatewayRequest) -> None:
+        """Note that an HTTP request was answered or its client went away."""
+        if protocol in self.requests:
+            self.requests.discard(protocol)
+            self._left(protocol)
+
+    def handshaking(self, protocol: Any) -> None:
+        """Note a connection that has not got through its handshake."""
+        self.waiting[protocol] = self.clock + self.websocket_connect_timeout
+
+    def may_open(self) -> bool:
+        """Tell whether one more WebSocket may begin its handshake."""
+        return not runtime.draining and len(self.waiting) <= self.max_pending
+
+    def websocket_opened(self, protocol: GatewayWebSocket) -> None:
+        """Note an accepted connection and plan its first ping."""
+        self.waiting.pop(protocol, None)
+        self.websockets.add(protocol)
+        runtime.open_sockets = len(self.websockets)
+        self._plan(protocol, self.clock + self.ping_interval)
+        self.log_socket(protocol, "connected")
+
+    def websocket_lost(self, protocol: GatewayWebSocket) -> None:
+        """Forget a connection; its application has a while to end."""
+        self.waiting.pop(protocol, None)
+        self.websockets.discard(protocol)
+        runtime.open_sockets = len(self.websockets)
+        if protocol.slot >= 0:
+            self.wheel[protocol.slot].discard(protocol)
+        self.log_socket(protocol, "disconnected")
+        self._left(protocol)
+
+    def _left(self, protocol: Any) -> None:
+        if protocol.task is not None and not protocol.task.done():
+            self.leaving[protocol] = self.clock + self.application_close_timeout
+
+    def log_socket(self, protocol: GatewayWebSocket, action: str) -> None:
+        """Write a line to the access log."""
+        if self.action_logger:
+            self.log_action("websocket", action, {"path": protocol.path, "client": protocol.peer})
+
+    def log_action(self, protocol: str, action: str, details: dict[str, Any]) -> None:
+        """Write a line to the access log, without the query: it may hold a token."""
+        if self.action_logger:
+            self.action_logger(protocol, action, {**details, "path": details["path"].partition("?")[0]})
+
+    # Time
+
+    def tick(self) -> None:
+        """Once a second: pings, heartbeats and the end of everybody's patience. Never stops."""
+        self.loop.call_later(1, self.tick)
+        self.clock += 1
+        for duty in (self._end_waiting, self._end_leaving, self._heartbeats, self._end_requests):
+            try:
+                duty()
+            except Exception:
+                logger.exception("timeout check failed")
+
+    def _end_waiting(self) -> None:
+        while self.waiting:
+            protocol, deadline = next(iter(self.waiting.items()))
+            if deadline > self.clock or self.websocket_connect_timeout < 0:
+                return
+            del self.waiting[protocol]
+            protocol.refuse(408 if not isinstance(protocol, GatewayWebSocket) else 503)
+
+    def _end_leaving(self) -> None:
+        while self.leaving:
+            protocol, deadline = next(iter(self.leaving.items()))
+            if deadline > self.clock:
+                return
+            del self.leaving[protocol]
+            logger.warning("Application for %r took too long to shut down and was killed.", protocol)
+            protocol.task.cancel()
+
+    def _heartbeats(self) -> None:
+        at = self.clock % len(self.wheel)
+        due, self.wheel[at] = self.wheel[at], set()
+        for protocol in due:
+            silent = protocol.silent_for()
+            if self.ping_timeout and silent >= self.ping_timeout:
+                protocol.slot = -1
+                protocol.close(HEARTBEAT_LOST, "heartbeat")
+            elif 0 <= self.websocket_timeout < self.clock - protocol.born:
+                protocol.slot = -1
+                protocol.close(1000)
+            else:
+                protocol.ping()
+                wait = min(self.ping_interval, self.ping_timeout - silent) if self.ping_timeout else self.ping_interval
+                self._plan(protocol, self.clock + max(1, wait))
+
+    def _plan(self, protocol: GatewayWebSocket, second: int) -> None:
+        protocol.slot = second % len(self.wheel)
+        self.wheel[protocol.slot].add(protocol)
+
+    def _end_requests(self) -> None:
+        if self.http_timeout:
+            for request in list(self.requests):
+                request.check_timeouts()
