@@ -36,7 +36,10 @@ _CHANNEL_PREFIX = group_channel("").encode()
 
 
 class Published(msgspec.Struct, frozen=True):
-    """What became of one message: its place, how many processes heard it, and whether its id was a repetition."""
+    """What became of one message: its place, how many processes heard it, and whether its id was a repetition.
+
+    For a repetition, place and ``receivers`` are those of the first time.
+    """
 
     position: Position
     receivers: int
@@ -124,12 +127,21 @@ class StreamLoopLayer(RedisPubSubLoopLayer):  # type: ignore[misc]  # channels-r
 
     # Streams
 
-    def publish(self, group: str, text: bytes, callback: PublishCallback, *, dedupe_id: str | None = None) -> None:
+    def publish(
+        self,
+        group: str,
+        text: bytes,
+        callback: PublishCallback,
+        *,
+        dedupe_id: str | None = None,
+        window: int | None = None,
+    ) -> None:
         """Append ``text`` (JSON ending in a ``data`` object) to the group's stream and deliver it.
 
-        Without ``dedupe_id`` nothing is checked; with one, a repetition within the window is not delivered again.
+        Without ``dedupe_id`` nothing is checked; with one, a repetition within ``window`` seconds (by default
+        ``conf.idempotency_window``) is not delivered again.
         """
-        self.shard(group).publish(group, text, callback, dedupe_id)
+        self.shard(group).publish(group, text, callback, dedupe_id, window)
 
     def publish_ephemeral(self, group: str, text: bytes) -> asyncio.Future[int]:
         """Deliver without offset and history; the future has the number of processes that heard it."""
@@ -278,7 +290,9 @@ class Shard:
 
     # Streams
 
-    def publish(self, group: str, text: bytes, callback: PublishCallback, dedupe_id: str | None) -> None:
+    def publish(
+        self, group: str, text: bytes, callback: PublishCallback, dedupe_id: str | None, window: int | None = None
+    ) -> None:
         """See ``StreamLoopLayer.publish``."""
         keys = [stream_meta(group), stream_log(group)]
         if dedupe_id is not None:
@@ -290,7 +304,7 @@ class Shard:
             callback(reply if isinstance(reply, Exception) else _published(reply))
 
         self._run("publish", answered, len(keys), *keys, b"%d " % _now_ms() + text, group_channel(group), kept,
-                  conf.history_ttl, conf.position_ttl, _fresh_epoch(), conf.idempotency_window)  # fmt: skip
+                  conf.history_ttl, conf.position_ttl, _fresh_epoch(), window or conf.idempotency_window)  # fmt: skip
 
     def read(self, group: str, since: Position | None, callback: HistoryCallback) -> None:
         """See ``StreamLoopLayer.read``."""
@@ -407,8 +421,8 @@ def _published(reply: list[Any]) -> Published:
     offset, epoch, receivers = reply
     if offset:
         return Published(Position(epoch.decode(), offset), receivers)
-    seen_offset, seen_epoch = epoch.decode().split(" ", 1)
-    return Published(Position(seen_epoch, int(seen_offset)), 0, duplicate=True)
+    seen_offset, seen_epoch, seen_receivers = epoch.decode().split(" ", 2)
+    return Published(Position(seen_epoch, int(seen_offset)), int(seen_receivers), duplicate=True)
 
 
 def _history(after: int, reply: list[Any]) -> History:

@@ -30,8 +30,8 @@ local offset = redis.call('HINCRBY', KEYS[1], 'o', 1)
 redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], offset .. '-0', 'm', ARGV[1])
 redis.call('EXPIRE', KEYS[2], ARGV[4])
 redis.call('EXPIRE', KEYS[1], ARGV[5])
-if dedupe then redis.call('SET', dedupe, offset .. ' ' .. epoch, 'EX', ARGV[7]) end
 local receivers = redis.call('PUBLISH', ARGV[2], '\\1' .. epoch .. ' ' .. offset .. ' ' .. ARGV[1])
+if dedupe then redis.call('SET', dedupe, offset .. ' ' .. epoch .. ' ' .. receivers, 'EX', ARGV[7]) end
 return {offset, epoch, receivers}
 """
 
@@ -60,7 +60,8 @@ def publish_script(run_id: str, *, trust: bool) -> str:
     """Append to the history, assign the offset, publish.
 
     KEYS: meta, log[, seen]. ARGV: sent_ms + space + text, channel, history size, history ttl, position ttl, fresh
-    epoch, idempotency window. Returns {offset, epoch, receivers}, or {0, "offset epoch", 0} for a repeated id.
+    epoch, idempotency window. Returns {offset, epoch, receivers}, or {0, "offset epoch receivers", 0}, as it was the
+    first time, for a repeated id.
     """
     return _header(run_id, trust) + _ENSURE_EPOCH + _PUBLISH
 
