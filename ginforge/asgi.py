@@ -11,10 +11,6 @@ django_application = get_asgi_application()
 
 # The gateway's modules need Django's apps, which the line above has loaded.
 from channels.routing import ProtocolTypeRouter  # noqa: E402
-
-try:
-    from realtime.routing import application as websocket_application  # noqa: E402
-except ImportError:
-    websocket_application = None
+from realtime.routing import application as websocket_application  # noqa: E402
 
 application = ProtocolTypeRouter({"http": django_application, "websocket": websocket_application})

@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Final, Self
 
 from ginforge.lifeline import die_with_parent
 
@@ -152,7 +152,7 @@ class EmbeddedValkey:
         if self._temporary:
             shutil.rmtree(self.directory, ignore_errors=True)
 
-    def __enter__(self) -> EmbeddedValkey:
+    def __enter__(self) -> Self:
         self.start()
         return self
 

@@ -19,7 +19,7 @@ def hide_tokens(text: str) -> str:
     return _SECRET_PATTERN.sub(lambda match: f"{match['keep'] or ''}[hidden]", text)
 
 
-def redact(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Structlog processor that keeps tokens out of every text value of an event."""
     for key, value in event.items():
         if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""Django settings, read from the environment (and a ``.env`` file, ``ENV_FILE``); ``.env.example`` lists the variables."""
+"""Django settings, read from the environment and a ``.env`` file (``ENV_FILE``); ``.env.example`` lists them."""
 
 from __future__ import annotations
 
@@ -136,7 +136,10 @@ JWT_VERIFYING_KEYS: list[str] = env.list("JWT_VERIFYING_KEYS", default=[])
 JWT_ALLOW_UNTYPED = env.bool("JWT_ALLOW_UNTYPED", default=False)
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework_simplejwt.authentication.JWTStatelessUserAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "realtime.auth.rest.TokenAuthentication",
+        "realtime.auth.rest.SessionAuthentication",
+    ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",

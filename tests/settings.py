@@ -2,7 +2,8 @@
 
 import os
 
-for _name in ("REDIS_URL", "DATABASE_URL", "JWT_ISSUER", "JWT_AUDIENCE", "JWT_ALGORITHM", "REALTIME", "ALLOWED_ORIGINS"):
+_IGNORED = ("REDIS_URL", "DATABASE_URL", "JWT_ISSUER", "JWT_AUDIENCE", "JWT_ALGORITHM", "REALTIME", "ALLOWED_ORIGINS")
+for _name in _IGNORED:
     os.environ.pop(_name, None)
 os.environ["ENV_FILE"] = ""
 os.environ["DEBUG"] = "1"

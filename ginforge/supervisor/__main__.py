@@ -21,7 +21,7 @@ def main() -> int:
     try:
         return asyncio.run(_run())
     except (CannotRun, ChildFailed) as error:
-        print(f"ginforge: {error}", file=sys.stderr)
+        sys.stderr.write(f"ginforge: {error}\n")
         return 1
 
 

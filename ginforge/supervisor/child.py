@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections import deque
@@ -56,7 +57,7 @@ class Child:
             start_new_session=True,
             preexec_fn=die_with_parent(signal.SIGTERM),
         )
-        forward = asyncio.create_task(self._forward())
+        forward = asyncio.create_task(self._forward(self._process.stdout))
         try:
             code = await self._process.wait()
             # A grandchild may hold the pipe open for ever; what was written before the end is there at once.
@@ -86,15 +87,12 @@ class Child:
     def _signal_group(self, number: int) -> None:
         if self._process is None:
             return
-        try:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, number)
-        except (ProcessLookupError, PermissionError):
-            pass
 
-    async def _forward(self) -> None:
-        assert self._process is not None and self._process.stdout is not None
+    async def _forward(self, output: asyncio.StreamReader | None) -> None:
         pending = b""
-        while chunk := await self._process.stdout.read(65_536):
+        while output and (chunk := await output.read(65_536)):
             *lines, pending = (pending + chunk).split(b"\n")
             for line in lines:
                 self._line(line)

@@ -28,6 +28,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 STATE: Final = ROOT / ".dev"
 MANAGE: Final = [sys.executable, str(ROOT / "manage.py")]
 READY_SECONDS: Final = 60.0
+_REACHABLE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 (told apart, not bound)
 
 
 class CannotRun(RuntimeError):
@@ -46,8 +47,8 @@ class Plan:
     @property
     def url(self) -> str:
         """Base URL to open in a browser on this machine."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}.get(self.host, self.host)
-        return f"http://{host if ':' not in host or host.startswith('[') else f'[{host}]'}:{self.port}"
+        host = _REACHABLE.get(self.host, self.host)
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
 
 def prepare_environment() -> Plan:
@@ -65,9 +66,8 @@ def prepare_environment() -> Plan:
     host = env.str("HOST", default="127.0.0.1")
     port = env.int("PORT", default=8080) or free_port()
     _check_port(host, port)
-    return Plan(
-        host=host, port=port, redis_url=env.str("REDIS_URL", default="") or None, debug=env.bool("DEBUG", default=True)
-    )
+    redis_url = env.str("REDIS_URL", default="") or None
+    return Plan(host=host, port=port, redis_url=redis_url, debug=env.bool("DEBUG", default=True))
 
 
 def _check_port(host: str, port: int) -> None:

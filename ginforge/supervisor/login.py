@@ -25,7 +25,7 @@ def development_login(directory: Path) -> Login:
     """Create or repair the user ``dev``; only for DEBUG. Needs Django set up and the database migrated."""
     from django.contrib.auth import get_user_model
 
-    from realtime.auth.issuing import mint_access_token
+    from realtime.auth.minting import mint_access_token
 
     password = development_secret(directory, "DEV_PASSWORD")[:12]
     user, _ = get_user_model().objects.get_or_create(

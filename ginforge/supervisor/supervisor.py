@@ -27,7 +27,7 @@ class Supervisor:
         self._policy = policy or RestartPolicy()
         self._children: dict[str, Child] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._stopping = False
+        self._stopping = asyncio.Event()
 
     @property
     def pids(self) -> dict[str, int | None]:
@@ -50,7 +50,7 @@ class Supervisor:
 
     async def stop(self) -> None:
         """Stop all children, the last started first, and return when every one is gone."""
-        self._stopping = True
+        self._stopping.set()
         for name in reversed(self._tasks):
             if name in self._children:
                 await self._children[name].stop()
@@ -59,19 +59,19 @@ class Supervisor:
 
     def kill(self) -> None:
         """Kill all children now."""
-        self._stopping = True
+        self._stopping.set()
         for child in self._children.values():
             child.kill()
 
     async def _keep(self, command: Command) -> None:
         deaths = Deaths(self._policy)
-        while not self._stopping:
+        while not self._stopping.is_set():
             child = self._children[command.name] = Child(command, self._write)
             try:
                 code = await child.run()
             except OSError as error:
                 raise ChildFailed(f"{command.name} cannot be started: {error}") from error
-            if self._stopping:
+            if self._stopping.is_set():
                 return
             pause = deaths.record(time.monotonic())
             if pause is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar, Self
 
 from ginforge.lifeline import die_with_parent
 
@@ -44,7 +46,7 @@ class Program:
     ``log`` is everything it wrote to stdout and stderr. It is killed when the test run dies.
     """
 
-    running: list[Program] = []
+    running: ClassVar[list[Program]] = []
 
     def __init__(
         self, name: str, command: Sequence[str], env: Mapping[str, str] | None = None, *, cwd: Path = ROOT
@@ -72,7 +74,7 @@ class Program:
         """Say whether the process runs."""
         return self.process is not None and self.process.poll() is None
 
-    def start(self) -> Program:
+    def start(self) -> Self:
         """Start the process; it need not be ready when this returns."""
         self.process = subprocess.Popen(
             self.command,
@@ -130,10 +132,8 @@ class Program:
 
     def _sweep(self) -> None:
         assert self.process is not None
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         if self in Program.running:
             Program.running.remove(self)
 
@@ -143,7 +143,7 @@ class Program:
         self._file.close()
         Path(self._file.name).unlink(missing_ok=True)
 
-    def __enter__(self) -> Program:
+    def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(self, *details: object) -> None:

@@ -173,7 +173,7 @@ class Stack:
         """PUBLISH, as another service would; ``message`` is sent as JSON unless it is bytes."""
         payload = message if isinstance(message, bytes) else json.dumps(message, ensure_ascii=False).encode()
         with self.redis() as client:
-            return int(client.publish(channel, payload))  # type: ignore[arg-type]  # redis-py: sync or async
+            return int(client.publish(channel, payload))
 
     def manage(self, *arguments: str) -> str:
         """Run a ``manage.py`` command in this deployment and return its stdout."""

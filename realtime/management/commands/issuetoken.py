@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from typing import Any
+from typing import Any, ClassVar
 
 from django.core.management.base import BaseCommand, CommandError
 from django.utils.translation import gettext as _
 
 from realtime.auth import InvalidToken, get_verifier
-from realtime.auth.issuing import mint_access_token
+from realtime.auth.minting import mint_access_token
 
 
 class Command(BaseCommand):
     """Mints an access token for any user id; the user need not exist."""
 
     help = "Mint an access token for trying things out. The user need not exist in the database."
-    requires_system_checks: list[str] = []
+    requires_system_checks: ClassVar[list[str]] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("user_id")
@@ -25,10 +25,11 @@ class Command(BaseCommand):
         parser.add_argument("--ttl", type=int, default=3600, help="seconds until it expires (default: 3600)")
 
     def handle(self, *args: Any, **options: Any) -> str:
+        user_id: str = options["user_id"]
         if options["ttl"] <= 0:
             raise CommandError(_("--ttl must be a positive number of seconds."))
         token = mint_access_token(
-            options["user_id"], username=options["username"], is_staff=options["staff"], ttl=options["ttl"]
+            user_id, username=options["username"] or user_id, is_staff=options["staff"], ttl=options["ttl"]
         )
         try:
             get_verifier().verify(token)
