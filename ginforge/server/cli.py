@@ -1,11 +1,14 @@
 """``python -m ginforge.server``: every Daphne flag, and ours."""
 
 import argparse
+import logging
+import sys
 from typing import Any
 
 from daphne.cli import CommandLineInterface
 
 from ginforge.server.server import BACKLOG, GatewayServer
+from ginforge.server.workers import run_workers
 
 
 class GatewayCommandLine(CommandLineInterface):  # type: ignore[misc]  # Daphne has no types
@@ -35,8 +38,13 @@ class GatewayCommandLine(CommandLineInterface):  # type: ignore[misc]  # Daphne 
 
     def run(self, args: list[str]) -> None:
         """Serve until told to stop."""
-        known, _ = self.parser.parse_known_args(args)
-        self._choose_extra(known)
+        options = self.parser.parse_args(args)
+        if options.workers > 1:
+            if options.socket_strings:
+                self.parser.error("--workers needs --port, --unix-socket or --fd, not --endpoint")
+            logging.basicConfig(level=logging.INFO if options.verbosity else logging.WARNING, format=options.log_fmt)
+            sys.exit(run_workers(args, drain_timeout=options.drain_timeout))
+        self._choose_extra(options)
         super().run(args)
 
     def _choose_extra(self, known: argparse.Namespace) -> None:
