@@ -6,18 +6,14 @@ connections on every instance. Logout, staff and the admin revoke; connects and 
 
 from __future__ import annotations
 
-import functools
 import logging
 import time
 from collections.abc import Sequence
-from typing import Any, Final
-
-from django.core.signals import setting_changed
-from redis import Redis
-from redis.exceptions import RedisError
+from typing import Final
 
 from realtime import keys
 from realtime.auth.tokens import InvalidToken
+from realtime.blocking_redis import redis_or_unavailable
 from realtime.codes import CloseCode, Unavailable
 from realtime.conf import get_settings
 from realtime.principal import Principal
@@ -50,11 +46,12 @@ def check(principal: Principal) -> None:
     Raises ``Unavailable`` when Redis does not answer, unless the setting ``fail_open_revocation`` is on.
     """
     try:
-        values: Any = _redis().mget(revocation_keys(principal))
-    except RedisError as error:
+        with redis_or_unavailable("revocations cannot be read") as redis:
+            values = redis.mget(revocation_keys(principal))
+    except Unavailable:
         if get_settings().fail_open_revocation:
             return
-        raise Unavailable("revocations cannot be read") from error
+        raise
     if is_revoked(principal, values):
         raise InvalidToken("revoked")
 
@@ -80,10 +77,8 @@ def revoke_user(user_id: str, *, reason: str = "", code: CloseCode = CloseCode.U
 def _store(key: str, value: str, *, ttl: float) -> None:
     if ttl <= 0:
         return
-    try:
-        _redis().set(key, value, px=int(ttl * 1000) + 1000)
-    except RedisError as error:
-        raise Unavailable("the revocation could not be stored") from error
+    with redis_or_unavailable("the revocation could not be stored") as redis:
+        redis.set(key, value, px=int(ttl * 1000) + 1000)
 
 
 def _cut(reason: str, code: CloseCode = CloseCode.UNAUTHORIZED, **target: str) -> None:
@@ -91,25 +86,3 @@ def _cut(reason: str, code: CloseCode = CloseCode.UNAUTHORIZED, **target: str) -
 
     get_cluster().disconnect(**target, code=int(code), reason=reason)
     logger.info("revoked", extra={"code": int(code), **target})
-
-
-@functools.cache
-def _redis() -> Redis:
-    from django.conf import settings
-
-    conf = get_settings()
-    client: Redis = Redis.from_url(
-        settings.REDIS_URLS[0],
-        socket_connect_timeout=conf.redis_connect_timeout,
-        socket_timeout=conf.redis_timeout,
-        health_check_interval=30,
-    )
-    return client
-
-
-def _forget_redis(*, setting: str, **_: Any) -> None:
-    if setting in {"REDIS_URLS", "REALTIME"}:
-        _redis.cache_clear()
-
-
-setting_changed.connect(_forget_redis, dispatch_uid="realtime.auth.revocation")
