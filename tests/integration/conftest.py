@@ -4,6 +4,7 @@
 ``own_stack``    a deployment for this test alone: kill, freeze and restart what you like
 ``start_stack``  start a deployment with your own environment and number of gateways, bridges and workers
 ``valkey``       a Valkey for this test alone
+``postgres``     a PostgreSQL that tests share; skipped where its server is not installed
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from ginforge.embedded import EmbeddedValkey
+from tests.integration.postgres import Postgres, postgres_binaries
 from tests.integration.programs import Program, manage
 from tests.integration.stack import Stack, production_environment
 
@@ -34,6 +36,16 @@ def pytest_runtest_makereport(
 def valkey() -> Iterator[EmbeddedValkey]:
     """Give a running Valkey of this test's own."""
     with EmbeddedValkey() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """Give a running PostgreSQL."""
+    binaries = postgres_binaries()
+    if binaries is None:
+        pytest.skip("no PostgreSQL server on this machine (Debian: postgresql)")
+    with Postgres(binaries) as server:
         yield server
 
 
