@@ -45,9 +45,9 @@ export class WebSocketClient {
     this.#link = new Connection(this.#options, sink);
     this.#requests = new Requests({ most: this.#options.queueSize, send: (text) => this.#link.send(text) });
     this.#streams = new Streams({
-      ask: (streams) => this.#resume(streams),
       deliver: (message) => this.#listeners.message(message),
       gap: (gap) => this.#gap(gap),
+      hole: () => this.isConnected() && this.#link.restart(1006, "a message is missing"),
     });
   }
 
@@ -202,7 +202,7 @@ export class WebSocketClient {
     if (type === "welcome") return this.#welcomed(message);
     if (ANSWERS.has(type)) {
       if (content?.stream && this.#rooms.has(content.room)) this.#streams.adopt({ [content.stream.name]: content.stream });
-      this.#requests.answer(message);
+      if (!this.#requests.answer(message) && type === "resumed") this.#streams.resumed(content?.streams);
     }
     const room = /^room:(.*)$/s.exec(data?.stream?.name)?.[1];
     if (room === undefined || this.#rooms.has(room)) this.#streams.receive(message);
@@ -216,21 +216,22 @@ export class WebSocketClient {
     }
     this.#welcome = message;
     this.#listeners.message(message);
-    if (this.#resuming || this.#streams.size) this.#resume(this.#streams.positions(), () => this.#opened());
+    if (this.#resuming || this.#streams.size) this.#resume();
     else this.#opened();
   }
 
-  /** Asks for what came after these positions; `then` runs before any of it arrives. */
-  #resume(streams, then = () => {}) {
+  /** Tells where this client stands; the answer comes before everything that was missed. */
+  #resume() {
+    const streams = this.#streams.positions();
     const done = ({ content }) => {
       this.#streams.resumed(content?.streams, streams);
-      then();
+      this.#opened();
     };
     const fail = ({ code }) => {
-      if (code === 503) return; // the link is gone: the next one resumes
-      if (code === 408) return this.#link.restart(DEAD, "no answer to resume");
-      this.#streams.failed(streams);
-      then();
+      if (this.#state !== "connecting") return; // the link is gone: the next one resumes
+      if (code === 408 || code === 503) return this.#link.restart(DEAD, "no answer to resume");
+      this.#streams.resumed({}, streams);
+      this.#opened();
     };
     const item = this.#item({ type: "resume", id: this.#id(), content: { streams } });
     this.#requests.ask(item, { live: true, timeout: this.#options.requestTimeout, done, fail });
@@ -248,7 +249,7 @@ export class WebSocketClient {
   }
 
   #gap(gap) {
-    if (gap.error && gap.stream.startsWith("room:")) this.#rooms.delete(gap.stream.slice(5));
+    if (gap.error && refused(gap.error) && gap.stream.startsWith("room:")) this.#rooms.delete(gap.stream.slice(5));
     this.#listeners.emit("client:gap", gap);
   }
 

@@ -65,6 +65,7 @@ export class Connection {
 
   #end(code, reason) {
     this.#unwatch();
+    this.#unwatch = () => {};
     this.#enter("closed");
     this.#sink.down({ code, reason, retry: false });
   }
@@ -125,7 +126,7 @@ export class Connection {
     this.#tokens.accepted();
     this.#upSince = now();
     this.#beat(this.#options.heartbeatInterval);
-    this.#planRefresh(data?.server_time);
+    this.#planRefresh(data?.expires_at, data?.server_time);
     this.#enter("connected");
   }
 
@@ -194,10 +195,9 @@ export class Connection {
     this.#beat(this.#options.heartbeatInterval);
   }
 
-  #planRefresh(serverTime) {
-    const { exp } = claims(this.#tokens.current ?? "");
-    if (!exp) return;
-    const left = (exp - (serverTime || Date.now() / 1000)) * 1000;
+  /** Both in Unix seconds; the server's clock decides. */
+  #planRefresh(expires = claims(this.#tokens.current ?? "").exp, serverTime = Date.now() / 1000) {
+    const left = (expires - serverTime) * 1000;
     if (left > 0) this.#timers.set("refresh", left - Math.min(this.#options.refreshMargin, left / 2), () => this.#refresh());
   }
 
@@ -215,10 +215,10 @@ export class Connection {
     this.#timers.set("refreshed", this.#options.requestTimeout, () => this.#reopen());
   }
 
-  #refreshed({ type, timestamp }) {
+  #refreshed({ type, content, timestamp }) {
     this.#refreshing = "";
     this.#timers.clear("refreshed");
-    if (type === "ack") this.#planRefresh(timestamp);
+    if (type === "ack") this.#planRefresh(content?.expires_at, timestamp);
     else this.#reopen(); // this server takes no token on a live connection
   }
 

@@ -44,12 +44,13 @@ export class Requests {
     if (!this.push(item, live)) this.#reject(id, 429, "the queue is full");
   }
 
-  /** Hands an `ack`, `pong`, `resumed` or `error` to whoever asked. */
+  /** Hands an `ack`, `pong`, `resumed` or `error` to whoever asked. @returns {boolean} false when nobody did */
   answer(message) {
     const entry = this.#take(message.id);
-    if (!entry) return;
+    if (!entry) return false;
     if (message.type !== "error") entry.done(message);
     else entry.fail(new GatewayError(message.content?.code ?? 0, message.content?.message ?? "refused"));
+    return true;
   }
 
   flush() {
