@@ -68,4 +68,8 @@ fanout_time: Final = Histogram(
 
 bridge_messages: Final = CounterFamily("websocket_bridge_messages_total", "Ingress messages by outcome", "outcome")
 bridge_lag: Final = _gauge("websocket_bridge_lag_seconds", "Age of the ingress message a bridge handles now")
+offline_messages: Final = CounterFamily(
+    "websocket_offline_messages_total", "Messages for users without a connection by outcome", "outcome"
+)
+"""``stored``, ``retried``, ``lost``."""
 dead_letters: Final = CounterFamily("websocket_dead_letters_total", "Refused ingress messages by reason", "reason")
