@@ -51,6 +51,7 @@ def valkey_command(*, port: int, directory: Path, persist: bool) -> list[str]:
         "daemonize": "no",
         "maxmemory-policy": "noeviction",
         "tcp-backlog": "511",
+        "loglevel": "warning",
     }
     return [str(valkey_binary()), *(part for name, value in options.items() for part in (f"--{name}", value))]
 
