@@ -1,17 +1,19 @@
 """``python -m ginforge.server``: every Daphne flag, and ours."""
 
 import argparse
+import inspect
 import logging
 import sys
 from typing import Any
 
+from asgiref.sync import markcoroutinefunction
 from daphne.cli import CommandLineInterface
 
 from ginforge.server.server import BACKLOG, GatewayServer
 from ginforge.server.workers import run_workers
 
 
-class GatewayCommandLine(CommandLineInterface):  # type: ignore[misc]  # Daphne has no types
+class GatewayCommandLine(CommandLineInterface):
     """Daphne's command line with our server and its flags."""
 
     description = "ASGI server for many WebSockets (Daphne with shared frames, bounded buffers and workers)"
@@ -46,6 +48,16 @@ class GatewayCommandLine(CommandLineInterface):  # type: ignore[misc]  # Daphne 
             sys.exit(run_workers(args, drain_timeout=options.drain_timeout))
         self._choose_extra(options)
         super().run(args)
+
+    def load_asgi_app(self, asgi_app_path: str) -> Any:
+        """Return the imported application; a plain function of three arguments may return the coroutine.
+
+        Asgiref would take such a function for an ASGI 2 application.
+        """
+        application = super().load_asgi_app(asgi_app_path)
+        if inspect.isfunction(application) and len(inspect.signature(application).parameters) == 3:
+            markcoroutinefunction(application)
+        return application
 
     def _choose_extra(self, known: argparse.Namespace) -> None:
         names = ("write_limit", "close_timeout", "drain_timeout", "max_pending", "backlog")

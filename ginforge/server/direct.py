@@ -5,6 +5,8 @@ is its contract. Whole text frames and control frames are read here; anything fr
 autobahn's parser.
 """
 
+# ruff: noqa: N802, N803, N815  # the names are Twisted's and autobahn's
+
 import asyncio
 import logging
 import socket
@@ -13,7 +15,7 @@ from typing import Any, Final
 
 from autobahn.websocket.protocol import TrafficStats
 from autobahn.websocket.utf8validator import Utf8Validator
-from autobahn.websocket.xormasker import create_xor_masker
+from autobahn.websocket.xormasker import create_xor_masker  # type: ignore[attr-defined]  # not in its __all__
 from daphne.ws_protocol import WebSocketProtocol
 
 from ginforge.server import frames
@@ -43,28 +45,31 @@ _SMALL: Final = 1000
 
 Receiver = Callable[[bytes], None]
 
+# What every connection needs all the time; the rare rest goes to the instance's __dict__.
+_SLOTS: Final = (
+    "allowance",
+    "closer",
+    "current_frame",
+    "data",
+    "inside_message",
+    "last_heard",
+    "paused",
+    "receiver",
+    "sock",
+    "state",
+    "transport",
+    "utf8validator",
+)
 
-class DirectSocket(WebSocketProtocol):  # type: ignore[misc]  # Daphne has no types
+
+class DirectSocket(WebSocketProtocol):
     """One connection's wire side.
 
     ``sock`` is the operating system's socket while a frame may be written to it directly: open, plain TCP, and nothing
     buffered. It is None at all other times, so that the hot path needs one test.
     """
 
-    __slots__ = (
-        "allowance",
-        "closer",
-        "current_frame",
-        "data",
-        "inside_message",
-        "last_heard",
-        "paused",
-        "receiver",
-        "sock",
-        "state",
-        "transport",
-        "utf8validator",
-    )
+    __slots__ = _SLOTS
 
     # What autobahn's parser reads, shared by all connections; it writes an instance's own only while it is needed.
     connected = 1
@@ -143,10 +148,10 @@ class DirectSocket(WebSocketProtocol):  # type: ignore[misc]  # Daphne has no ty
         """Bytes handed over that the operating system has not taken yet."""
         transport = self.transport
         # Under TLS the plain transport is one below.
-        size = getattr(transport, "buffered", None)
+        size: int | None = getattr(transport, "buffered", None)
         if size is None:
             size = getattr(getattr(transport, "transport", None), "buffered", 0)
-        return int(size)
+        return size
 
     def peer_read(self, left: int) -> None:
         """Note that the transport wrote some of what was buffered and ``left`` bytes remain."""
@@ -164,7 +169,7 @@ class DirectSocket(WebSocketProtocol):  # type: ignore[misc]  # Daphne has no ty
     def caught_up(self) -> None:
         """Hear that nothing is buffered any more."""
 
-    def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:  # noqa: ARG002, N802
+    def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:  # noqa: ARG002
         """Write what autobahn's parser answers, such as a pong."""
         self.send_frame(data)
 
@@ -195,9 +200,7 @@ class DirectSocket(WebSocketProtocol):  # type: ignore[misc]  # Daphne has no ty
         if self.state == OPEN:
             self._close(code, reason, by_me=True)
 
-    def sendCloseFrame(  # noqa: N802
-        self, code: int | None = None, reasonUtf8: bytes | None = None, isReply: bool = False  # noqa: N803
-    ) -> None:
+    def sendCloseFrame(self, code: int | None = None, reasonUtf8: bytes | None = None, isReply: bool = False) -> None:
         """Send autobahn's close frame, once."""
         if self.state == OPEN:
             self._close(code, (reasonUtf8 or b"").decode(errors="ignore"), by_me=not isReply)
@@ -231,7 +234,7 @@ class DirectSocket(WebSocketProtocol):  # type: ignore[misc]  # Daphne has no ty
         if self.transport is not None:
             self.transport.abortConnection()
 
-    def dropConnection(self, abort: bool = False) -> None:  # noqa: ARG002, N802
+    def dropConnection(self, abort: bool = False) -> None:  # noqa: ARG002
         """End the TCP connection after what is buffered, as autobahn's parser wants it at the end of a handshake."""
         if self.state != CLOSED:
             self.state = CLOSED
@@ -271,7 +274,7 @@ class DirectSocket(WebSocketProtocol):  # type: ignore[misc]  # Daphne has no ty
         if self.data:
             self.server.loop.call_soon(self.dataReceived, b"")
 
-    def dataReceived(self, data: bytes) -> None:  # noqa: N802
+    def dataReceived(self, data: bytes) -> None:
         """Take bytes from the transport."""
         self.last_heard = self.server.clock
         if self.data:
@@ -320,14 +323,15 @@ class DirectSocket(WebSocketProtocol):  # type: ignore[misc]  # Daphne has no ty
         else:
             self._fail_connection(INVALID_PAYLOAD, "text that is not UTF-8")
 
-    def onMessageEnd(self) -> None:  # noqa: N802
+    def onMessageEnd(self) -> None:
         """Deliver a message that autobahn put together."""
-        payload = b"".join(self.message_data)
-        self.message_data = None
+        parts: list[bytes] = self.message_data
+        self.message_data: Any = None
+        payload = b"".join(parts)
         if not self.failedByMe:
             self.onMessage(payload, self.message_is_binary)
 
-    def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N802, N803
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
         """Deliver a whole message; text is valid UTF-8."""
         receiver = self.receiver
         if receiver is None or isBinary:

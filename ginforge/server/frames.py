@@ -31,7 +31,7 @@ def close_frame(code: int | None, reason: str = "") -> bytes:
 
 def is_sendable(code: int) -> bool:
     """Tell whether ``code`` may stand in a close frame (section 7.4; 1004 to 1006 and 1015 may not)."""
-    return 1000 <= code <= 1014 and not 1004 <= code <= 1006 or 3000 <= code <= 4999
+    return (1000 <= code <= 1014 and not 1004 <= code <= 1006) or 3000 <= code <= 4999
 
 
 def unmask(key: bytes, payload: bytes) -> bytes:

@@ -107,7 +107,9 @@ def accept_response(
     return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
-def refusal_response(status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes | None, server: str = "") -> bytes:
+def refusal_response(
+    status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes | None, server: str = ""
+) -> bytes:
     """Return a whole response that ends the connection, or its head alone when ``body`` is None."""
     lines = [b"HTTP/1.1 %d %s" % (status, _phrase(status)), b"Connection: close"]
     given = list(headers)

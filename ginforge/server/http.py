@@ -1,5 +1,7 @@
 """The HTTP side: who reads a new connection's first bytes, and Daphne's requests with their faults mended."""
 
+# ruff: noqa: N802, N815  # the names are Twisted's and autobahn's
+
 import asyncio
 import logging
 from typing import Any
@@ -15,7 +17,7 @@ logger = logging.getLogger(__name__)
 _MAX_HEAD = 16 * 1024
 
 
-class GatewayRequest(WebRequest):  # type: ignore[misc]  # Daphne has no types
+class GatewayRequest(WebRequest):
     """A request in which a failing application neither hangs the client nor the server."""
 
     task: asyncio.Task[None] | None = None
@@ -36,6 +38,41 @@ class GatewayRequest(WebRequest):  # type: ignore[misc]  # Daphne has no types
         else:
             self.basic_error(500, b"Internal Server Error", "Application sent no response.")
 
+    async def written(self, high: int) -> None:
+        """Wait while more than ``high`` bytes of the response wait for a slow client."""
+        channel = self.channel
+        if isinstance(channel, GatewayChannel):
+            await channel.written(high)
+
+
+class GatewayChannel(http.HTTPChannel):
+    """Twisted's HTTP/1.1, with a way to wait for a slow client."""
+
+    requestFactory = GatewayRequest
+    _writable: asyncio.Future[None] | None = None
+
+    async def written(self, high: int) -> None:
+        """Wait until everything was written, if more than ``high`` bytes are waiting."""
+        while getattr(self.transport, "buffered", 0) > high:
+            if self._writable is None:
+                self._writable = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._writable)
+
+    def peer_read(self, left: int) -> None:
+        """Hear from the transport that ``left`` bytes are still waiting."""
+        if not left:
+            self._release()
+
+    def connectionLost(self, reason: Any = None) -> None:
+        """Let nobody wait for a client that has gone."""
+        super().connectionLost(reason)
+        self._release()
+
+    def _release(self) -> None:
+        waiting, self._writable = self._writable, None
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)
+
 
 class Front:
     """Reads the head of a connection's first request and hands it to the WebSocket or the HTTP protocol.
@@ -51,12 +88,12 @@ class Front:
         self.data = b""
         self.transport: Any = None
 
-    def makeConnection(self, transport: Any) -> None:  # noqa: N802
+    def makeConnection(self, transport: Any) -> None:
         """Begin to wait for a request."""
         self.transport = transport
-        self.factory.server.handshaking(self)
+        self.factory.server.accepted(self)
 
-    def dataReceived(self, data: bytes) -> None:  # noqa: N802
+    def dataReceived(self, data: bytes) -> None:
         """Collect the head of the first request."""
         self.data = data = self.data + data if self.data else data
         if not data.startswith(b"GET "[: len(data)]):
@@ -70,17 +107,17 @@ class Front:
         elif len(data) > _MAX_HEAD:
             self.refuse(431)
 
-    def connectionLost(self, reason: Any) -> None:  # noqa: ARG002, N802
+    def connectionLost(self, reason: Any) -> None:  # noqa: ARG002
         """Forget a connection that ended before its request."""
-        self.factory.server.waiting.pop(self, None)
+        self.factory.server.unread.pop(self, None)
 
     def refuse(self, status: int = 408) -> None:
         """Answer a request that took too long or was too large."""
-        self.factory.server.waiting.pop(self, None)
+        self.factory.server.unread.pop(self, None)
         self.transport.write(handshake.refusal_response(status, [], b""))
         self.transport.loseConnection()
 
-    def logPrefix(self) -> str:  # noqa: N802
+    def logPrefix(self) -> str:
         """Return the name for Twisted's log."""
         return "Front"
 
@@ -88,7 +125,7 @@ class Front:
         return self.factory.build_channel(self.addr)
 
     def _hand_over(self, protocol: Any) -> None:
-        self.factory.server.waiting.pop(self, None)
+        self.factory.server.unread.pop(self, None)
         transport, data = self.transport, self.data
         if isinstance(transport, ProtocolWrapper):
             # TLS wraps the protocol.
@@ -99,10 +136,10 @@ class Front:
         protocol.dataReceived(data)
 
 
-class GatewayHTTPFactory(HTTPFactory):  # type: ignore[misc]  # Daphne has no types
+class GatewayHTTPFactory(HTTPFactory):
     """Builds a ``Front`` for each connection, and Daphne's HTTP protocol behind it."""
 
-    def buildProtocol(self, addr: Any) -> Any:  # noqa: N802
+    def buildProtocol(self, addr: Any) -> Any:
         """Return what reads a new connection; Twisted's own where HTTP/2 may be negotiated."""
         if http.H2_ENABLED:
             return self.build_channel(addr)
@@ -110,6 +147,15 @@ class GatewayHTTPFactory(HTTPFactory):  # type: ignore[misc]  # Daphne has no ty
 
     def build_channel(self, addr: Any) -> Any:
         """Return an HTTP protocol with our requests."""
-        channel = super().buildProtocol(addr)
-        channel.requestFactory = GatewayRequest
-        return channel
+        if http.H2_ENABLED:
+            channel = super().buildProtocol(addr)
+            channel.requestFactory = GatewayRequest
+            return channel
+        plain: Any = GatewayChannel()
+        plain.factory = self
+        plain.callLater = self.reactor.callLater
+        plain.timeOut = self.timeOut
+        return plain
+
+    def log(self, request: Any) -> None:
+        """Keep Twisted's own access log quiet: nobody reads it, and its lines hold the query, tokens included."""

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-type_Event = dict[str, Any]
+Event = dict[str, Any]
 
 
 class Inbox:
@@ -17,14 +17,14 @@ class Inbox:
     __slots__ = ("_events", "_on_read", "_waiter")
 
     def __init__(self, on_read: Callable[[int], None] | None = None) -> None:
-        self._events: deque[type_Event] | None = None
+        self._events: deque[Event] | None = None
         self._on_read = on_read
         self._waiter: asyncio.Future[None] | None = None
 
     def __len__(self) -> int:
         return len(self._events) if self._events is not None else 0
 
-    def put_nowait(self, event: type_Event) -> int:
+    def put_nowait(self, event: Event) -> int:
         """Append an event and return how many are waiting now."""
         if self._events is None:
             self._events = deque()
@@ -34,7 +34,7 @@ class Inbox:
             waiter.set_result(None)
         return len(self._events)
 
-    async def get(self) -> type_Event:
+    async def get(self) -> Event:
         """Wait for the next event; raises RuntimeError when somebody else is waiting already."""
         while self._events is None:
             if self._waiter is not None and not self._waiter.done():
@@ -50,7 +50,11 @@ class Inbox:
             self._on_read(left)
         return event
 
-    def take_all(self) -> list[type_Event]:
+    def abandon(self) -> None:
+        """Forget the owner: nobody will read any more. Ends the reference cycle with it."""
+        self._on_read = None
+
+    def take_all(self) -> list[Event]:
         """Remove and return every waiting event."""
         events, self._events = self._events, None
         return list(events or ())

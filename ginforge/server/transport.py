@@ -1,5 +1,7 @@
 """The TCP transport under a connection: Twisted's, slimmed, telling its protocol when everything was written."""
 
+# ruff: noqa: N802  # the names are Twisted's and autobahn's
+
 import socket
 from typing import Any
 
@@ -7,7 +9,7 @@ from twisted.internet import address, error, tcp
 from twisted.python import failure
 
 
-class DirectTransport(tcp.Server):  # type: ignore[misc]  # Twisted's base is only partly typed
+class DirectTransport(tcp.Server):
     """A server-side TCP transport that lets the protocol write to ``socket`` while ``buffered`` is 0.
 
     Set as ``Port.transport``. Twisted's own keeps three strings per connection for its log; these are shared here.
@@ -17,11 +19,11 @@ class DirectTransport(tcp.Server):  # type: ignore[misc]  # Twisted's base is on
 
     logstr = "ginforge"
     repstr = "<ginforge connection>"
-    server = None
+    server: Any = None
     sessionno = 0
 
     def __init__(
-        self, sock: socket.socket, protocol: Any, client: tuple[Any, ...], server: Any, sessionno: int, reactor: Any
+        self, sock: socket.socket, protocol: Any, client: tuple[Any, ...], _port: Any, _number: int, reactor: Any
     ) -> None:
         sock.setblocking(False)
         # No Nagle: a frame goes out when it is written.
@@ -39,16 +41,11 @@ class DirectTransport(tcp.Server):  # type: ignore[misc]  # Twisted's base is on
         self.startReading()
 
     @property
-    def hostname(self) -> Any:
-        """The peer's host, as Twisted's transports have it."""
-        return self.client[0]
-
-    @property
     def buffered(self) -> int:
         """Bytes that the kernel has not taken yet."""
         return len(self.dataBuffer) - self.offset + self._tempDataLen
 
-    def doWrite(self) -> Any:  # noqa: N802
+    def doWrite(self) -> Any:
         """Write what fits; tell the protocol that its peer is reading, and how much is left."""
         before = self.buffered
         result = super().doWrite()

@@ -1,8 +1,10 @@
 """A WebSocket connection between the wire and an ASGI application."""
 
+# ruff: noqa: N802  # the names are Twisted's and autobahn's
+
 import asyncio
 import logging
-from typing import Any
+from typing import Any, Final
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
 from daphne.utils import parse_x_forwarded_for
@@ -28,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 Message = dict[str, Any]
 
+_SLOTS: Final = ("born", "handshake", "inbox", "slot", "task", "writable")
 _MAX_HEAD = 16 * 1024
 # An application that is this many messages behind is not read for until it has caught up to the lower mark.
 _INBOX_HIGH = 64
@@ -39,7 +42,7 @@ _SEND_HIGH = 64 * 1024
 class GatewayWebSocket(DirectSocket):
     """Handshake, ASGI events and the application's task of one connection."""
 
-    __slots__ = ("born", "handshake", "inbox", "slot", "task", "writable")
+    __slots__ = _SLOTS
 
     denial: Message | None = None
     path = "/"
@@ -58,14 +61,14 @@ class GatewayWebSocket(DirectSocket):
 
     # From the transport
 
-    def makeConnection(self, transport: Any) -> None:  # noqa: N802
+    def makeConnection(self, transport: Any) -> None:
         """Take the transport over from the protocol that read the request."""
         self.transport = transport
         # The HTTP channel is the transport's producer until now; it is freed with this.
         transport.unregisterProducer()
         self.server.handshaking(self)
 
-    def dataReceived(self, data: bytes) -> None:  # noqa: N802
+    def dataReceived(self, data: bytes) -> None:
         """Take bytes from the transport: the request's head first, frames after it was accepted."""
         if self.state != CONNECTING:
             super().dataReceived(data)
@@ -77,7 +80,7 @@ class GatewayWebSocket(DirectSocket):
         elif len(self.data) > _MAX_HEAD:
             self.refuse(400, b"Too much before the handshake")
 
-    def connectionLost(self, reason: Any = None) -> None:  # noqa: ARG002, N802
+    def connectionLost(self, reason: Any = None) -> None:  # noqa: ARG002
         """Tell the application, whichever way the connection ended."""
         if self.closer is not None:
             self.closer.cancel()
@@ -120,7 +123,7 @@ class GatewayWebSocket(DirectSocket):
         client = server = None
         if hasattr(peer, "port"):
             client, server = [str(peer.host), peer.port], [str(host.host), host.port]
-        scheme = "wss" if ISSLTransport(self.transport, None) else "ws"
+        scheme = "wss" if ISSLTransport.providedBy(self.transport) else "ws"
         if self.server.proxy_forwarded_address_header:
             client, forwarded = parse_x_forwarded_for(
                 dict(request.headers),
@@ -149,9 +152,7 @@ class GatewayWebSocket(DirectSocket):
     def refuse(self, status: int, body: bytes = b"", headers: handshake.Headers | None = None) -> None:
         """Answer the request with an HTTP error instead of upgrading it."""
         if self.state == CONNECTING:
-            self.transport.write(
-                handshake.refusal_response(status, headers or [], body, self.server.server_name or "")
-            )
+            self.transport.write(handshake.refusal_response(status, headers or [], body, self.server.server_name or ""))
             self.dropConnection()
 
     def _accept(self, message: Message) -> None:
@@ -278,6 +279,7 @@ class GatewayWebSocket(DirectSocket):
     def application_finished(self, error: BaseException | None) -> None:
         """End the connection that the application has left."""
         self.task = None
+        self.inbox.abandon()
         if self.state == CONNECTING:
             self.refuse(500, b"Internal server error")
         elif error is not None:
@@ -299,7 +301,7 @@ class GatewayWebSocket(DirectSocket):
         return bool(self.state in (CLOSING, CLOSED))
 
 
-class GatewayWebSocketFactory(WebSocketFactory):  # type: ignore[misc]  # Daphne has no types
+class GatewayWebSocketFactory(WebSocketFactory):
     """Makes the connections of one server.
 
     Autobahn copies 29 configuration values into every connection. Here they are attributes of a class made for this
@@ -323,7 +325,7 @@ class GatewayWebSocketFactory(WebSocketFactory):  # type: ignore[misc]  # Daphne
             {"__slots__": (), "CONFIG_ATTRS": [], "factory": self, "server": server, **shared, **options},
         )
 
-    def buildProtocol(self, addr: Any) -> GatewayWebSocket:  # noqa: ARG002, N802
+    def buildProtocol(self, addr: Any) -> GatewayWebSocket:  # noqa: ARG002
         """Return a connection; its factory and server are known to its class."""
         protocol: GatewayWebSocket = self.protocol()
         return protocol

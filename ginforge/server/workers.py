@@ -32,9 +32,7 @@ _PATIENCE = 3.0
 class Master:
     """Runs ``count`` workers with ``arguments`` on ``listening`` until told to stop."""
 
-    def __init__(
-        self, count: int, arguments: Sequence[str], listening: socket.socket, *, drain_timeout: float
-    ) -> None:
+    def __init__(self, count: int, arguments: Sequence[str], listening: socket.socket, *, drain_timeout: float) -> None:
         self.count = count
         self.command = [sys.executable, "-m", "ginforge.server", *arguments, f"--fd={listening.fileno()}"]
         self.listening = listening
@@ -170,4 +168,4 @@ def _forget_metrics(pid: int) -> None:
         from prometheus_client import multiprocess
     except ImportError:
         return
-    multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]  # prometheus_client has no types for it
+    multiprocess.mark_process_dead(pid)
