@@ -68,6 +68,8 @@ class RealtimeSettings:
     """A user is offline this long after the last device has gone."""
     presence_budget: int = 50
     """Single ``user_status`` events a second in the cluster, before they give way to one summary a second."""
+    presence_deliveries: int = 20_000
+    """The same budget in frames a second: with many clients connected, single events give way sooner."""
     lease: float = 10.0
     """A gateway process that did not renew for this long counts as dead."""
 

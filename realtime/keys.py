@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 from typing import Final
 
 PREFIX: Final = "ginforge"
@@ -25,6 +26,8 @@ PRESENCE_CHANGED: Final = "ginforge:{presence}:changed"
 
 BRIDGE_LEASE: Final = "ginforge:{bridge}:lease"
 BRIDGE_FENCE: Final = "ginforge:{bridge}:fence"
+BRIDGE_EVENTS: Final = "ginforge:{bridge}:events"
+"""Pub/sub channel on which bridges mark places in the ingress and hand over."""
 BRIDGES: Final = "ginforge:{bridge}:seen"
 """Hash: bridge id → JSON with its state, role and ``at`` (Unix seconds of the last heartbeat)."""
 
@@ -72,3 +75,10 @@ def revoked_token(jti: str) -> str:
 def revoked_user(user_id: str) -> str:
     """Unix seconds: this user's tokens issued then or earlier are revoked."""
     return f"{PREFIX}:revoked:user:{user_id}"
+
+
+def shard_index(channel: str, shards: int) -> int:
+    """Tell which of several Redis shards carries a channel, by the rule of channels-redis."""
+    if shards == 1:
+        return 0
+    return int((binascii.crc32(channel.encode()) & 0xFFF) / (4096 / float(shards)))

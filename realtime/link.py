@@ -20,8 +20,8 @@ from typing import Any, Protocol
 import hiredis
 from channels_redis.utils import create_pool
 from redis.asyncio.connection import ConnectionPool
-from redis.backoff import NoBackoff
 from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from realtime.codes import RealtimeError, RedisReplyError, Unavailable
@@ -72,7 +72,7 @@ class RedisLink:
         self._task: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
 
-    def _make_pool(self, host: dict[str, Any]) -> ConnectionPool[Any]:
+    def _make_pool(self, host: dict[str, Any]) -> ConnectionPool:
         options = {
             "protocol": 3,
             "socket_connect_timeout": self._connect_timeout,
@@ -80,7 +80,7 @@ class RedisLink:
             "socket_keepalive": True,
             "retry": Retry(NoBackoff(), 0),
         }
-        pool: ConnectionPool[Any] = create_pool({**options, **host})
+        pool: ConnectionPool = create_pool({**options, **host})
         return pool
 
     def start(self) -> None:
@@ -98,7 +98,7 @@ class RedisLink:
 
     # Commands
 
-    def execute(self, callback: Callback, *args: str | bytes | int | float) -> None:
+    def execute(self, callback: Callback, *args: str | bytes | float) -> None:
         """Send one command in this turn's batch; ``callback`` gets the reply or an exception."""
         if self._writer is None:
             callback(Unavailable("Redis is not connected"))
@@ -106,7 +106,7 @@ class RedisLink:
         self._pending.append((callback, time.monotonic()))
         self._write(args)
 
-    def call(self, *args: str | bytes | int | float) -> asyncio.Future[Reply]:
+    def call(self, *args: str | bytes | float) -> asyncio.Future[Reply]:
         """Send one command; the future raises ``Unavailable`` or ``RedisReplyError``."""
         future: asyncio.Future[Reply] = self._loop.create_future()
         self.execute(lambda reply: resolve(future, reply), *args)
@@ -126,7 +126,7 @@ class RedisLink:
             self._write(("UNSUBSCRIBE", channel))
 
     def _write(self, args: tuple[str | bytes | int | float, ...]) -> None:
-        self._out.append(hiredis.pack_command(args))
+        self._out.append(hiredis.pack_command(args))  # type: ignore[arg-type]  # the stub means tuple[X, ...]
         if not self._flushing:
             self._flushing = True
             self._loop.call_soon(self._flush)
@@ -157,7 +157,7 @@ class RedisLink:
             await asyncio.sleep(random.uniform(0.5, 1.0) * min(_BACKOFF_CAP, 0.05 * 2 ** min(failures, 10)))
 
     async def _session(self) -> None:
-        connection = self._pool.make_connection()
+        connection = self._pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py
         try:
             async with asyncio.timeout(self._connect_timeout + 1):
                 await connection.connect()
@@ -255,5 +255,3 @@ def _first(errors: BaseExceptionGroup[Any]) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
-
-

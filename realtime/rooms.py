@@ -1,0 +1,56 @@
+"""Who may join and send where. A project replaces ``RoomPolicy`` through ``settings.REALTIME["room_policy"]``."""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+import re
+from collections.abc import Awaitable
+
+from realtime.principal import Principal
+
+ADMIN_PREFIX = "admin:"
+USER_PREFIX = "user:"
+
+
+class RoomPolicy:
+    """The default rules; answers may be plain or awaitable, so that a subclass can ask a database.
+
+    A token with a ``rooms`` claim opens these rooms and no others. Without it, ``admin:…`` is for staff,
+    ``user:<id>:…`` for that user, and any other room for everyone who is signed in.
+    """
+
+    changes: bool = False
+    """Whether answers can change while a connection lives; then memberships are checked again and again."""
+
+    def can_join(self, principal: Principal, room: str) -> bool | Awaitable[bool]:
+        """May this user become (or stay) a member?"""
+        if principal.rooms is not None:
+            return matches(principal.rooms, room)
+        if room.startswith(ADMIN_PREFIX):
+            return principal.is_staff
+        if room.startswith(USER_PREFIX):
+            return owns(principal.user_id, room)
+        return True
+
+    def can_send(self, principal: Principal, room: str) -> bool | Awaitable[bool]:
+        """May this member send?"""
+        return True
+
+
+def owns(user_id: str, room: str) -> bool:
+    """Whether a ``user:…`` room belongs to this user.
+
+    An id that holds a colon owns none: ``user:a:b:x`` could be read as a room of ``a`` and of ``a:b``.
+    """
+    return ":" not in user_id and room.startswith(f"{USER_PREFIX}{user_id}:")
+
+
+def matches(patterns: tuple[str, ...], room: str) -> bool:
+    """Whether a room fits one of the glob patterns; ``*`` crosses colons, upper and lower case differ."""
+    return any(_compiled(pattern).match(room) for pattern in patterns)
+
+
+@functools.lru_cache(maxsize=4096)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(fnmatch.translate(pattern))
