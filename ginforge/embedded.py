@@ -52,6 +52,7 @@ def valkey_command(*, port: int, directory: Path, persist: bool) -> list[str]:
         "maxmemory-policy": "noeviction",
         "tcp-backlog": "511",
         "loglevel": "warning",
+        "set-proc-title": "no",
     }
     return [str(valkey_binary()), *(part for name, value in options.items() for part in (f"--{name}", value))]
 

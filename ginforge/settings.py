@@ -12,13 +12,13 @@ from ginforge.key_material import development_secret, refusal
 from ginforge.logs import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-DEVELOPMENT_DIR = BASE_DIR / ".dev"
 
 env = environ.Env()
 if env_file := env.str("ENV_FILE", default=str(BASE_DIR / ".env")):
     environ.Env.read_env(env_file)
 
 DEBUG = env.bool("DEBUG", default=False)
+DEVELOPMENT_DIR = Path(env.str("DEVELOPMENT_DIR", default=str(BASE_DIR / ".dev")))
 
 # Secrets
 

@@ -25,7 +25,6 @@ from ginforge.supervisor.output import PrefixedOutput
 from ginforge.supervisor.supervisor import NAME, Supervisor
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-STATE: Final = ROOT / ".dev"
 MANAGE: Final = [sys.executable, str(ROOT / "manage.py")]
 READY_SECONDS: Final = 60.0
 _REACHABLE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 (told apart, not bound)
@@ -43,6 +42,8 @@ class Plan:
     port: int
     redis_url: str | None
     debug: bool
+    state: Path
+    """Where development keeps its secrets and the embedded Valkey's data."""
 
     @property
     def url(self) -> str:
@@ -67,7 +68,8 @@ def prepare_environment() -> Plan:
     port = env.int("PORT", default=8080) or free_port()
     _check_port(host, port)
     redis_url = env.str("REDIS_URL", default="") or None
-    return Plan(host=host, port=port, redis_url=redis_url, debug=env.bool("DEBUG", default=True))
+    state = Path(env.str("DEVELOPMENT_DIR", default=str(ROOT / ".dev")))
+    return Plan(host=host, port=port, redis_url=redis_url, debug=env.bool("DEBUG", default=True), state=state)
 
 
 def _check_port(host: str, port: int) -> None:
@@ -105,7 +107,7 @@ class Development:
 
         Raises ``ChildFailed`` when a child is given up; all children are gone afterwards in every case.
         """
-        with _ValkeyDirectory(STATE / "valkey") as data:
+        with _ValkeyDirectory(self._plan.state / "valkey") as data:
             work = asyncio.create_task(self._serve(data))
             stop = asyncio.create_task(self._stop_requested.wait())
             try:
@@ -120,7 +122,7 @@ class Development:
     async def _serve(self, data: Path) -> None:
         redis_url = self._plan.redis_url or await self._start_valkey(data)
         os.environ["REDIS_URL"] = redis_url
-        login = await asyncio.to_thread(_migrate, self._plan.debug)
+        login = await asyncio.to_thread(_migrate, self._plan)
         address = ["--host", self._plan.host, "--port", str(self._plan.port)]
         self._supervisor.start(
             [
@@ -168,14 +170,14 @@ def _readiness(url: str) -> str | None:
         return str(error)
 
 
-def _migrate(debug: bool) -> Login | None:
+def _migrate(plan: Plan) -> Login | None:
     """Bring the database up to date; with DEBUG also make sure of the development login."""
     import django
     from django.core.management import call_command
 
     django.setup()
     call_command("migrate", verbosity=0, interactive=False)
-    return development_login(STATE) if debug else None
+    return development_login(plan.state) if plan.debug else None
 
 
 def banner(plan: Plan, redis_url: str, login: Login | None) -> str:
