@@ -11,6 +11,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from realtime import dead_letters
+from realtime.cluster import get_cluster
 from realtime.codes import Unavailable
 
 CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
@@ -38,8 +39,6 @@ class ClusterCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Yield the gauges."""
-        from realtime.cluster import get_cluster
-
         try:
             stats, letters = get_cluster().stats(), dead_letters.count()
         except Unavailable:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from functools import wraps
+from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -22,7 +23,7 @@ _CONSOLE_POLICY = (
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 
-AsyncView = Callable[[HttpRequest], Awaitable[HttpResponse]]
+AsyncView = Callable[[HttpRequest], Coroutine[Any, Any, HttpResponse]]
 
 
 @require_safe

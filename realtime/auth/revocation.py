@@ -14,6 +14,7 @@ from typing import Final
 from realtime import keys
 from realtime.auth.tokens import InvalidToken
 from realtime.blocking_redis import redis_or_unavailable
+from realtime.cluster import get_cluster
 from realtime.codes import CloseCode, Unavailable
 from realtime.conf import get_settings
 from realtime.principal import Principal
@@ -56,13 +57,13 @@ def check(principal: Principal) -> None:
         raise InvalidToken("revoked")
 
 
-def revoke_token(jti: str, expires_at: float, *, reason: str = "") -> None:
-    """Keep one access token out until ``expires_at`` (Unix seconds) and cut its connections with 4401.
+def revoke_token(jti: str, expires_at: float, *, reason: str = "", code: CloseCode = CloseCode.UNAUTHORIZED) -> None:
+    """Keep one access token out until ``expires_at`` (Unix seconds) and cut its connections with ``code``.
 
     Raises ``Unavailable``.
     """
     _store(keys.revoked_token(jti), "1", ttl=expires_at - time.time())
-    _cut(reason, jti=jti)
+    _cut(reason, code=code, jti=jti)
 
 
 def revoke_user(user_id: str, *, reason: str = "", code: CloseCode = CloseCode.UNAUTHORIZED) -> None:
@@ -81,8 +82,6 @@ def _store(key: str, value: str, *, ttl: float) -> None:
         redis.set(key, value, px=int(ttl * 1000) + 1000)
 
 
-def _cut(reason: str, code: CloseCode = CloseCode.UNAUTHORIZED, **target: str) -> None:
-    from realtime.cluster import get_cluster
-
+def _cut(reason: str, *, code: CloseCode, **target: str) -> None:
     get_cluster().disconnect(**target, code=int(code), reason=reason)
     logger.info("revoked", extra={"code": int(code), **target})
