@@ -1,16 +1,50 @@
-"""The ASGI application: HTTP to Django, WebSocket to the gateway."""
+"""The ASGI application: HTTP to Django, WebSocket to the gateway, start and end of the process to the hub."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
+from collections.abc import Awaitable, Callable
+from typing import Any
 
+from asgiref.sync import markcoroutinefunction
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ginforge.settings")
 django_application = get_asgi_application()
 
 # The gateway's modules need Django's apps, which the line above has loaded.
-from channels.routing import ProtocolTypeRouter  # noqa: E402
+from ginforge.server.runtime import runtime  # noqa: E402
+from realtime.hub import get_hub  # noqa: E402
 from realtime.routing import application as websocket_application  # noqa: E402
 
-application = ProtocolTypeRouter({"http": django_application, "websocket": websocket_application})
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+
+
+def application(scope: dict[str, Any], receive: Receive, send: Send) -> Awaitable[None]:
+    """Serve one ASGI scope; a plain function, so that it leaves no frame behind."""
+    if scope["type"] == "websocket":
+        return websocket_application(scope, receive, send)
+    if scope["type"] == "lifespan":
+        return _live(receive, send)
+    return django_application(scope, receive, send)
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    """Bring the hub up with the process, and take it out of the cluster at its end."""
+    hub = get_hub()
+    runtime.on_drain.append(hub.drain)
+    await receive()
+    starting = asyncio.get_running_loop().create_task(hub.start_when_possible())
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    starting.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await starting
+    await hub.stop()
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+markcoroutinefunction(application)

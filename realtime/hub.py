@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import secrets
@@ -40,6 +41,7 @@ from realtime.streams import LocalStream, Streams
 logger = logging.getLogger(__name__)
 
 _EXPIRY_CHECK: Final = 1.0
+_START_PAUSE: Final = 0.5
 _RESUME_WAIT: Final = 5.0
 _hubs: dict[asyncio.AbstractEventLoop, Hub] = {}
 
@@ -118,7 +120,7 @@ class Hub:
         await self.layer.ready()
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.streams.pin(BROADCAST, BROADCAST_STREAM, lambda reply: resolve(future, reply))
-        self.layer.join(CONTROL, lambda reply: None)
+        self.layer.join(CONTROL, _ignore)
         async with asyncio.timeout(self.conf.redis_timeout):
             await future
             await self.presence.start()
@@ -129,8 +131,25 @@ class Hub:
         ]
         logger.info("gateway node ready", extra={"node": self.node})
 
+    async def start_when_possible(self) -> None:
+        """Start now, or as soon as Redis is there."""
+        while True:
+            try:
+                await self.ensure_started()
+            except (RealtimeError, TimeoutError) as error:
+                logger.warning("waiting for redis", extra={"node": self.node, "reason": str(error)})
+                await asyncio.sleep(_START_PAUSE)
+            else:
+                return
+
+    async def drain(self) -> None:
+        """Take no new connections and say so to the cluster; the server closes those that are there."""
+        self.draining = True
+        with contextlib.suppress(RealtimeError):
+            await self.presence.renew()
+
     async def stop(self) -> None:
-        """Leave the cluster: users of this process go offline at once, timers end."""
+        """Leave the cluster; users who do not turn up on another process in time go offline."""
         for task in self._tasks:
             task.cancel()
         await self.presence.stop()
@@ -360,3 +379,7 @@ def _count_fanout(recipients: int, seconds: float, sent_ms: int) -> None:
     metrics.sent.inc(recipients)
     metrics.fanout_time.observe(seconds)
     metrics.ingress_latency.observe(max(0.0, time.time() - sent_ms / 1000))
+
+
+def _ignore(_: Any) -> None:
+    """Take a reply nobody waits for."""

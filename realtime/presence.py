@@ -69,7 +69,19 @@ if redis.call('DEL', KEYS[3]) == 1 then return 2 end
 return 0
 """
 
-# KEYS: nodes, users, rooms. ARGV: prefix of node keys, batch. Returns {more, user, name, user, name …} for one dead node.
+# KEYS: nodes, node info. ARGV: node, grace ms. Returns 1 when another process lives, which will take our entries over.
+_RETIRE: Final = """
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+redis.call('ZREM', KEYS[1], ARGV[1])
+redis.call('DEL', KEYS[2])
+if redis.call('ZCOUNT', KEYS[1], now, '+inf') == 0 then return 0 end
+redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
+return 1
+"""
+
+# KEYS: nodes, users, rooms. ARGV: prefix of node keys, batch. Takes back entries of one dead node; returns
+# {more, user, name, user, name …} with the users that are gone from the cluster.
 _SWEEP: Final = """
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -188,14 +200,18 @@ class Presence:
 
     async def start(self) -> None:
         """Register this process and keep its lease."""
-        await self._renew()
+        await self.renew()
         self._tasks = [
             self._loop.create_task(self._repeat(self._conf.lease / 4, self._beat), name="presence-beat"),
             self._loop.create_task(self._repeat(_TICK, self._tick), name="presence-tick"),
         ]
 
     async def stop(self) -> None:
-        """Take this process out of the cluster at once; its users go offline unless they are elsewhere."""
+        """Take this process out of the cluster.
+
+        With others alive, the lease ends after the grace: users who have moved to another process by then were never
+        offline. The last process takes everybody offline at once.
+        """
         for task in self._tasks:
             task.cancel()
         for task in self._tasks:
@@ -203,10 +219,11 @@ class Presence:
                 await task
         with contextlib.suppress(RealtimeError, TimeoutError):
             async with asyncio.timeout(self._conf.redis_timeout):
+                grace = int(self._conf.presence_grace * 1000)
+                if await self._run(_RETIRE, (keys.PRESENCE_NODES, keys.node_info(self._node)), self._node, grace):
+                    return
                 await self._exit_users(list(self._users))
                 await self._run(_EXIT, (keys.node_rooms(self._node), keys.PRESENCE_ROOMS), *self._rooms)
-                await self._shard.link.call("ZREM", keys.PRESENCE_NODES, self._node)
-                await self._shard.link.call("DEL", keys.node_info(self._node))
                 await self._tell()
 
     async def _repeat(self, interval: float, step: Callable[[], Any]) -> None:
@@ -220,7 +237,7 @@ class Presence:
                 logger.exception("presence step failed")
 
     async def _beat(self) -> None:
-        await self._renew()
+        await self.renew()
         if self._doubtful:
             await self._compare()
         while True:
@@ -235,7 +252,8 @@ class Presence:
             if not more:
                 return
 
-    async def _renew(self) -> None:
+    async def renew(self) -> None:
+        """Renew the lease and the entry in the list of nodes; register anew when Redis does not know us."""
         info = msgspec.json.encode(self._info())
         lease = int(self._conf.lease * 1000)
         known = await self._run(
@@ -311,7 +329,7 @@ class Presence:
         clients = self._clients()
         if clients != self._clients_told:
             self._clients_told = clients
-            await self._renew()
+            await self.renew()
         await self._tell()
 
     async def _leave(self, gone: list[str]) -> None:
