@@ -80,9 +80,14 @@ class OfflineWriter:
         """Whether a message of this type to this user is kept when the user has no connection."""
         return user_id is not None and kind in self._conf.offline_types and offline_store() is not None
 
-    def add(self, message: OfflineMessage, done: Callable[[], None] | None = None) -> None:
-        """Store a message soon; ``done`` is called when it is committed, or was given up and told to ``on_lost``."""
-        entry = _Entry(message, time.monotonic(), done)
+    def add(
+        self, message: OfflineMessage, done: Callable[[], None] | None = None, *, since: float | None = None
+    ) -> None:
+        """Store a message soon; ``done`` is called when it is committed, or was given up and told to ``on_lost``.
+
+        ``since`` is when it came (monotonic seconds); by default now.
+        """
+        entry = _Entry(message, time.monotonic() if since is None else since, done)
         if offline_store() is None:
             _finish(entry)
         elif len(self._entries) >= MAX_WAITING or self._size >= MAX_BYTES:
@@ -94,7 +99,7 @@ class OfflineWriter:
                 self._task = asyncio.get_running_loop().create_task(self._work(), name="offline-writer")
 
     def oldest(self) -> float | None:
-        """Return when the oldest message not yet stored was added (monotonic seconds)."""
+        """Return when the oldest message not yet stored came (monotonic seconds)."""
         return self._entries[0].added if self._entries else None
 
     def __len__(self) -> int:

@@ -73,7 +73,7 @@ class DeadLetterWriter:
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._write(), name="dead-letters")
 
-    async def drain(self, timeout: float) -> None:  # noqa: ASYNC109  # a bound, not a failure
+    async def drain(self, timeout: float) -> None:  # a bound, not a failure
         """Wait until all is written, at most ``timeout`` seconds."""
         if self._task is not None:
             await asyncio.wait({self._task}, timeout=timeout)

@@ -49,6 +49,10 @@ class Job(msgspec.Struct, gc=False):
     received: float
     """Monotonic seconds."""
     done: Callable[[Job, Published | Failure], None]
+    owned: bool = True
+    """Whether the lease was held when it was received."""
+    entry_id: bytes = b""
+    """Place in the ingress stream, for those that came from there."""
     tries: int = 0
     run_id: str = ""
 
@@ -107,7 +111,7 @@ class Outbox:
         """Return when the oldest unpublished message was received (monotonic)."""
         return min((at for lane in self._lanes if (at := lane.oldest()) is not None), default=None)
 
-    async def drain(self, timeout: float) -> bool:  # noqa: ASYNC109  # a bound that the caller reports on
+    async def drain(self, timeout: float) -> bool:  # a bound that the caller reports on
         """Wait until all is published; false after ``timeout`` seconds."""
         try:
             async with asyncio.timeout(timeout):

@@ -48,7 +48,7 @@ class Routed(msgspec.Struct, frozen=True, gc=False):
         return "i:" + self.message_id
 
 
-class Refused(Exception):  # noqa: N818  # it is an outcome, not a fault
+class Refused(Exception):  # it is an outcome, not a fault
     """A payload that is no message; ``reason`` is one of a few words, for a metric, the text is for people."""
 
     def __init__(self, reason: str, text: str) -> None:

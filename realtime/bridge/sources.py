@@ -54,22 +54,20 @@ class PubSubSource:
 
     async def link_up(self, link: RedisLink) -> None:
         """Subscribe; nothing published after this returns is missed while the connection lives."""
-        await asyncio.gather(
-            _subscribed(link, self._events), _subscribed(link, INGRESS_PATTERN.encode(), pattern=True)
-        )
+        await asyncio.gather(_subscribed(link, self._events), _subscribed(link, INGRESS_PATTERN.encode(), pattern=True))
         self.subscribed = True
         gap = None if self._lost_at is None else round(time.monotonic() - self._lost_at, 3)
         logger.info("ingress subscribed", extra={"pattern": INGRESS_PATTERN, "gap_seconds": gap})
         self._on_change()
 
-    def link_down(self, link: RedisLink) -> None:
+    def link_down(self, link: RedisLink) -> None:  # noqa: ARG002  # the owner's interface
         """Note since when messages may be missed."""
         if self.subscribed:
             self.subscribed = False
             self._lost_at = time.monotonic()
             self._on_change()
 
-    def link_push(self, link: RedisLink, channel: bytes, data: bytes, pattern: bytes | None) -> None:
+    def link_push(self, link: RedisLink, channel: bytes, data: bytes, pattern: bytes | None) -> None:  # noqa: ARG002
         """Pass a message on."""
         if pattern is None:
             self._on_event(data)
