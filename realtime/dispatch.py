@@ -265,6 +265,7 @@ class Dispatcher:
         self._spawn(connection, effect.request, self._resume_later(connection, effect))
 
     async def _resume_later(self, connection: Connection, effect: Resume) -> None:
+        self._hub.resume_arrived(connection)
         refused = await self._refused(connection, effect.positions)
         if not isinstance(connection.socket, Cork):
             connection.socket = Cork(connection.socket)

@@ -74,6 +74,7 @@ class Hub:
         self.users = 0
         self.rooms = 0
         self.draining = False
+        self._awaited: dict[Connection, asyncio.TimerHandle] = {}
         self.policy: RoomPolicy = import_string(conf.room_policy)()
         self.fanout = Fanout(_count_fanout)
         self.streams = Streams(
@@ -198,7 +199,8 @@ class Hub:
             position = await future
         self._welcome(connection, position)
         if resume:
-            asyncio.get_running_loop().call_later(_RESUME_WAIT, self.pending.deliver, connection)
+            loop = asyncio.get_running_loop()
+            self._awaited[connection] = loop.call_later(_RESUME_WAIT, self.resume_overdue, connection)
         else:
             self.pending.deliver(connection)
         self.dispatcher.release(connection)
@@ -215,10 +217,22 @@ class Hub:
         self.streams.enter(BROADCAST, BROADCAST_STREAM, "", connection, entered)
         connection.reply(connection.session.welcome(self.node, positions, _("Connected")))
 
-    def uncork(self, connection: Connection) -> None:
-        """Let a connection's live frames go, those held back first."""
+    def resume_overdue(self, connection: Connection) -> None:
+        """Go on without the ``resume`` that the client has announced."""
+        if self.resume_arrived(connection):
+            self.pending.deliver(connection)
+
+    def resume_arrived(self, connection: Connection) -> bool:
+        """Stop waiting for a ``resume``; False when nobody did."""
+        timer = self._awaited.pop(connection, None)
+        if timer is not None:
+            timer.cancel()
+        return timer is not None
+
+    def uncork(self, connection: Connection, only: object = None) -> None:
+        """Let a connection's live frames go, those held back first; with ``only``, not unless it is that cork."""
         cork = connection.socket
-        if isinstance(cork, Cork):
+        if isinstance(cork, Cork) and (only is None or cork is only):
             connection.socket = cork.socket
             for frame in cork.frames:
                 connection.socket.send_frame(frame)
@@ -226,6 +240,7 @@ class Hub:
     def disconnect(self, connection: Connection) -> None:
         """Forget a connection; safe to call at any time and twice."""
         connection.closing = True
+        self.resume_arrived(connection)
         if self.connections.pop(connection.client_id, None) is None:
             return
         self.staff.pop(connection, None)

@@ -21,13 +21,17 @@ _PATIENCE: Final = 1.0
 """Live messages wait no longer than this for the store."""
 
 
+Release = Callable[..., None]
+"""``release(connection, only)`` lets live messages go; with ``only``, not unless that cork still holds them."""
+
+
 class PendingReader:
     """Reads what waits for newly connected users and sends it before their live messages.
 
     ``release`` lets a connection's live messages go.
     """
 
-    def __init__(self, release: Callable[[Connection], None]) -> None:
+    def __init__(self, release: Release) -> None:
         self._release = release
         self._waiting: dict[Connection, set[str]] = {}
         self._task: asyncio.Task[None] | None = None
@@ -41,7 +45,7 @@ class PendingReader:
             return
         loop = asyncio.get_running_loop()
         self._waiting.setdefault(connection, set()).update(already)
-        loop.call_later(_PATIENCE, self._release, connection)
+        loop.call_later(_PATIENCE, self._release, connection, connection.socket)
         if self._task is None:
             self._task = loop.create_task(self._work(), name="pending-reader")
 

@@ -20,7 +20,7 @@ import msgspec
 from realtime import keys
 from realtime.codes import RealtimeError
 from realtime.conf import RealtimeSettings
-from realtime.link import Callback
+from realtime.link import Callback, RedisLink
 from realtime.protocol import ServerMessage, encode
 
 if TYPE_CHECKING:
@@ -240,17 +240,8 @@ class Presence:
         await self.renew()
         if self._doubtful:
             await self._compare()
-        while True:
-            more, *gone = await self._run(
-                _SWEEP,
-                (keys.PRESENCE_NODES, keys.PRESENCE_USERS, keys.PRESENCE_ROOMS),
-                keys.node_info(""),
-                _BATCH,
-            )
-            for user_id, name in zip(gone[::2], gone[1::2], strict=True):
-                self._note(user_id.decode(), name.decode(), "offline")
-            if not more:
-                return
+        for gone in await sweep(self._shard.link):
+            self._note(gone.user_id, gone.user_name, "offline")
 
     async def renew(self) -> None:
         """Renew the lease and the entry in the list of nodes; register anew when Redis does not know us."""
@@ -406,6 +397,18 @@ class Presence:
         if script in (_ENTER, _EXIT) and not args:
             return []
         return await self._shard.link.call("EVAL", script, len(names), *names, *args)
+
+
+async def sweep(link: RedisLink) -> list[Transition]:
+    """Take back what dead processes held; return who went offline by that. Raises ``Unavailable``."""
+    names = (keys.PRESENCE_NODES, keys.PRESENCE_USERS, keys.PRESENCE_ROOMS)
+    transitions = []
+    more = 1
+    while more:
+        more, *gone = await link.call("EVAL", _SWEEP, len(names), *names, keys.node_info(""), _BATCH)
+        for user_id, name in zip(gone[::2], gone[1::2], strict=True):
+            transitions.append(Transition(user_id.decode(), name.decode(), "offline"))
+    return transitions
 
 
 def status_text(transition: Transition) -> bytes:
