@@ -1,0 +1,134 @@
+"""What a Django project does with notifications: store and send, mark as read, count, delete.
+
+Every change that other devices of the user should show is told to them with a ``data_update``
+``{entity: "notification", action: "read" | "read_all" | "delete", data: {ids?, unread}}`` after the commit.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from notifications import outbox, outgoing
+from notifications.errors import NotificationError
+from notifications.models import StoredMessage, StoredMessageQuerySet, digest_of
+from notifications.outgoing import Outgoing, UserId, user_name
+from notifications.shortcuts import default_client
+
+logger = logging.getLogger(__name__)
+
+
+def notify(  # noqa: PLR0913  # the fields of the contract
+    user_id: UserId,
+    title: str,
+    body: str,
+    *,
+    icon: str | None = None,
+    link: str | None = None,
+    category: str | None = None,
+    data: Any = None,
+    id: str | uuid.UUID | None = None,  # noqa: A002  # as in send_notification
+    durable: bool = False,
+    in_outbox: bool = False,
+) -> StoredMessage:
+    """Store a notification and send it once the surrounding transaction is committed.
+
+    A repeated ``id`` stores nothing new. A Redis that is down does not fail the transaction: the row stays, the API
+    lists it, and the failure is logged. With ``in_outbox`` the message itself is part of the transaction too, and
+    ``manage.py relayoutbox`` sends it (at least once). Raises ``InvalidMessage``.
+    """
+    message = outgoing.notification(
+        user_id, title, body, icon=icon, link=link, category=category, data=data, id=id, durable=durable
+    )
+    with transaction.atomic():
+        row = _store(user_name(user_id), message)
+        if in_outbox:
+            outbox.enqueue(message)
+        else:
+            publish_on_commit(message)
+    return row
+
+
+def publish_on_commit(message: Outgoing) -> None:
+    """Send a built message (``notifications.outgoing``) after the commit; at once when there is no transaction.
+
+    What Redis does not take is logged and lost; where that matters, use ``outbox.enqueue``.
+    """
+    transaction.on_commit(functools.partial(_publish, message))
+
+
+def mark_read(user_id: UserId, message_ids: Iterable[str]) -> int:
+    """Mark messages of a user as read and tell the user's devices; returns how many were unread."""
+    return _mark_read(user_name(user_id), list(message_ids))
+
+
+def mark_all_read(user_id: UserId) -> int:
+    """Mark all messages of a user as read and tell the user's devices; returns how many were unread."""
+    return _mark_read(user_name(user_id), None)
+
+
+def unread_count(user_id: UserId) -> int:
+    """Return how many stored messages the user has not read."""
+    return _of(user_name(user_id)).unread().count()
+
+
+def delete(user_id: UserId, message_ids: Iterable[str]) -> int:
+    """Delete messages of a user and tell the user's devices; returns how many there were."""
+    user, ids = user_name(user_id), list(message_ids)
+    with transaction.atomic():
+        count, _ = _of(user).with_ids(user, ids).delete()
+        if count:
+            _tell_devices(user, "delete", ids)
+    return count
+
+
+def _of(user: str) -> StoredMessageQuerySet:
+    rows: StoredMessageQuerySet = StoredMessage.objects.all()
+    return rows.of(user)
+
+
+def _store(user: str, message: Outgoing) -> StoredMessage:
+    text = message.payload.decode()
+    row, _ = StoredMessage.objects.get_or_create(
+        digest=digest_of(user, message.id),
+        defaults={
+            "recipient": user,
+            "message_id": message.id,
+            "type": message.type,
+            "category": json.loads(text)["content"].get("category", "")[:100],
+            "text": text,
+        },
+    )
+    return row
+
+
+def _mark_read(user: str, ids: list[str] | None) -> int:
+    rows = _of(user) if ids is None else _of(user).with_ids(user, ids)
+    with transaction.atomic():
+        # Who read it elsewhere need not get it again at the next connect.
+        count = rows.unread().update(read_at=timezone.now(), awaiting=False)
+        if count:
+            _tell_devices(user, "read_all" if ids is None else "read", ids)
+    return count
+
+
+def _tell_devices(user: str, action: str, ids: list[str] | None) -> None:
+    data: dict[str, Any] = {"unread": unread_count(user)}
+    if ids is not None:
+        data["ids"] = ids
+    content = {"entity": "notification", "action": action, "data": data}
+    publish_on_commit(outgoing.message(user, content, type="data_update"))
+
+
+def _publish(message: Outgoing) -> None:
+    try:
+        default_client().publish(message)
+    except NotificationError as error:
+        logger.warning("message not sent after commit: id=%s type=%s: %s", message.id, message.type, error)
