@@ -12,7 +12,7 @@ from realtime.conf import build_settings
 
 
 @register("realtime")
-def check_realtime_settings(**kwargs: Any) -> list[CheckMessage]:
+def check_realtime_settings(**_: Any) -> list[CheckMessage]:
     """Report unknown, mistyped or contradictory keys of ``settings.REALTIME`` (realtime.E001, E002)."""
     try:
         conf = build_settings(getattr(settings, "REALTIME", {}))

@@ -77,7 +77,7 @@ class Dispatcher:
             metrics.received.inc(connection.session.last_type)
             if effect is not None:
                 self._handlers[type(effect)](connection, effect)
-        except Exception:
+        except Exception:  # noqa: BLE001  # the outermost edge of a message; logged in _fault
             self._fault(connection, None)
 
     def backlog(self, connection: Connection) -> int:
@@ -120,7 +120,7 @@ class Dispatcher:
                 self._refuse(connection, error.code, error.message, request)
             except RealtimeError:
                 self._unavailable(connection, request)
-            except Exception:
+            except Exception:  # noqa: BLE001  # the outermost edge of a task; logged in _fault
                 self._fault(connection, request)
             finally:
                 self.release(connection)
@@ -327,7 +327,8 @@ class Dispatcher:
         self._refuse(connection, ErrorCode.UNAVAILABLE, _("Not delivered; try again in a moment"), request)
 
     def _fault(self, connection: Connection, request: MessageId | None) -> None:
-        logger.exception("message handler failed", extra={"client_id": connection.client_id})
+        extra = {"client_id": connection.client_id}
+        logger.exception("message handler failed", extra=extra)  # noqa: LOG004  # called from except blocks
         metrics.errors.inc("handler")
         connection.reply(connection.session.error(ErrorCode.INTERNAL, _("Internal error"), request))
 

@@ -43,7 +43,7 @@ def stream_log(group: str) -> str:
 
 
 def stream_seen(group: str, dedupe_id: str) -> str:
-    """Marks ``dedupe_id`` as delivered on this group for the idempotency window."""
+    """Key that marks ``dedupe_id`` as delivered on this group for the idempotency window."""
     return f"{PREFIX}:{{{group}}}:seen:{dedupe_id}"
 
 

@@ -112,7 +112,7 @@ class StreamLoopLayer(RedisPubSubLoopLayer):  # type: ignore[misc]  # channels-r
         return self._shards
 
     def shard(self, group: str) -> Shard:
-        """The Redis that holds this group's stream."""
+        """Return the Redis that holds this group's stream."""
         found: Shard = self._get_shard(self._get_group_channel_name(group))
         return found
 
@@ -234,7 +234,7 @@ class StreamLoopLayer(RedisPubSubLoopLayer):  # type: ignore[misc]  # channels-r
 
 
 def parse_item(data: bytes) -> Item:
-    """Parse ``\\x01<epoch> <offset> <sent_ms> <text>`` as the publish script writes it."""
+    r"""Parse ``\x01<epoch> <offset> <sent_ms> <text>`` as the publish script writes it."""
     epoch, offset, sent_ms, text = data[1:].split(b" ", 3)
     return Item(epoch.decode(), int(offset), int(sent_ms), text)
 
@@ -364,13 +364,13 @@ class Shard:
         if self._layer.sink is not None:
             self._layer.sink.on_link_up(self.index)
 
-    def link_down(self, link: RedisLink) -> None:
+    def link_down(self, link: RedisLink) -> None:  # noqa: ARG002  # the owner's interface
         """Tell the sink."""
         self._scripts.clear()
         if self._layer.sink is not None:
             self._layer.sink.on_link_down(self.index)
 
-    def link_push(self, link: RedisLink, channel: bytes, data: bytes, pattern: bytes | None) -> None:
+    def link_push(self, link: RedisLink, channel: bytes, data: bytes, pattern: bytes | None) -> None:  # noqa: ARG002
         """Pass a message on."""
         self._layer.deliver(channel, data)
 

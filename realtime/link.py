@@ -161,7 +161,7 @@ class RedisLink:
         try:
             async with asyncio.timeout(self._connect_timeout + 1):
                 await connection.connect()
-            reader, self._writer = connection._reader, connection._writer
+            reader, self._writer = connection._reader, connection._writer  # noqa: SLF001  # see the module's docstring
             if reader is None or self._writer is None:
                 raise Unavailable("the connection was closed at once")
             self._last_read = time.monotonic()

@@ -77,7 +77,7 @@ _offline_store: OfflineStore | None = None
 
 def register_offline_store(store: OfflineStore | None) -> None:
     """Set the store for offline messages; None removes it."""
-    global _offline_store
+    global _offline_store  # noqa: PLW0603  # one store per process
     _offline_store = store
 
 

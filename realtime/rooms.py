@@ -24,7 +24,7 @@ class RoomPolicy:
     """Whether answers can change while a connection lives; then memberships are checked again and again."""
 
     def can_join(self, principal: Principal, room: str) -> bool | Awaitable[bool]:
-        """May this user become (or stay) a member?"""
+        """Tell whether this user may become (or stay) a member."""
         if principal.rooms is not None:
             return matches(principal.rooms, room)
         if room.startswith(ADMIN_PREFIX):
@@ -33,8 +33,8 @@ class RoomPolicy:
             return owns(principal.user_id, room)
         return True
 
-    def can_send(self, principal: Principal, room: str) -> bool | Awaitable[bool]:
-        """May this member send?"""
+    def can_send(self, principal: Principal, room: str) -> bool | Awaitable[bool]:  # noqa: ARG002  # for subclasses
+        """Tell whether this member may send."""
         return True
 
 

@@ -1,5 +1,7 @@
 """One connection as a state machine without I/O: a client's message goes in, effects come out (DESIGN 2.2)."""
 
+# ruff: noqa: SLF001  # the table of handlers stands behind its class
+
 from __future__ import annotations
 
 import hashlib
@@ -176,7 +178,7 @@ class Session:
         outgoing = self._outgoing(message)
         outgoing.to = user_id
         text, message_id = self._sized(outgoing)
-        return Chat(user_id, message_id, text, self._dedupe(message, user_id, text), message.id)
+        return Chat(user_id, message_id, text, self._dedupe(message, user_id), message.id)
 
     def _room_message(self, message: ClientMessage) -> Effect:
         room = valid_name(message.room, "'room'", max_length=self._conf.max_name_length)
@@ -185,7 +187,7 @@ class Session:
         outgoing = self._outgoing(message)
         outgoing.room = room
         text, message_id = self._sized(outgoing)
-        return RoomSend(room, text, self._dedupe(message, room, text), message.id, message_id)
+        return RoomSend(room, text, self._dedupe(message, room), message.id, message_id)
 
     def _join(self, message: ClientMessage) -> Effect:
         room = valid_name(message.content, "'content' (the room)", max_length=self._conf.max_name_length)
@@ -235,7 +237,7 @@ class Session:
             raise ProtocolError(ErrorCode.TOO_LARGE, "the message is too large to be delivered")
         return text, str(outgoing.id)
 
-    def _dedupe(self, message: ClientMessage, target: str, text: bytes) -> str | None:
+    def _dedupe(self, message: ClientMessage, target: str) -> str | None:
         """Key under which a repetition of this very message is recognised.
 
         Clients count their ids from 1 on every connection, so the id alone would swallow other messages: sender,
@@ -303,7 +305,7 @@ def stream_of_room(room: str) -> str:
 
 
 def stream_content(name: str, position: Position) -> dict[str, Any]:
-    """A stream position as it stands in an ``ack``."""
+    """Build a stream position as it stands in an ``ack``."""
     return {"name": name, "epoch": position.epoch, "offset": position.offset}
 
 

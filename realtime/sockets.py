@@ -110,7 +110,7 @@ class AsgiSocket:
             waiting = coroutine.send(None)
         except StopIteration:
             return
-        except Exception:
+        except Exception:  # noqa: BLE001  # servers raise what they like when the peer has gone
             self.closed = True
             return
         self._task = asyncio.get_running_loop().create_task(self._finish(_Rest(coroutine, waiting)))
@@ -122,7 +122,7 @@ class AsgiSocket:
                 event = self._queue.popleft()
                 self._buffered -= len(event.get("text", ""))
                 await self._send(event)
-        except Exception:
+        except Exception:  # noqa: BLE001  # servers raise what they like when the peer has gone
             self.closed = True
             self._queue.clear()
         finally:
@@ -143,7 +143,7 @@ class _Rest:
         while True:
             try:
                 yield waiting
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001  # passed on into the coroutine
                 step = self._throw(error)
             else:
                 step = self._step()
