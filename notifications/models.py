@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from typing import Any, ClassVar
@@ -73,7 +74,7 @@ class StoredMessage(models.Model):
     def __str__(self) -> str:
         return f"{self.type} {self.message_id} → {self.recipient}"
 
-    @property
+    @functools.cached_property
     def payload(self) -> dict[str, Any]:
         """The message itself."""
         value: dict[str, Any] = json.loads(self.text)

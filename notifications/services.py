@@ -37,12 +37,14 @@ def notify(  # noqa: PLR0913  # the fields of the contract
     id: str | uuid.UUID | None = None,  # noqa: A002  # as in send_notification
     durable: bool = False,
     in_outbox: bool = False,
+    must_send: bool = False,
 ) -> StoredMessage:
     """Store a notification and send it once the surrounding transaction is committed.
 
     A repeated ``id`` stores nothing new. A Redis that is down does not fail the transaction: the row stays, the API
-    lists it, and the failure is logged. With ``in_outbox`` the message itself is part of the transaction too, and
-    ``manage.py relayoutbox`` sends it (at least once). Raises ``InvalidMessage``.
+    lists it, and the failure is logged, or with ``must_send`` raised as a ``NotificationError`` after the commit. With
+    ``in_outbox`` the message itself is part of the transaction too, and ``manage.py relayoutbox`` sends it (at least
+    once). Raises ``InvalidMessage``.
     """
     message = outgoing.notification(
         user_id, title, body, icon=icon, link=link, category=category, data=data, id=id, durable=durable
@@ -52,16 +54,17 @@ def notify(  # noqa: PLR0913  # the fields of the contract
         if in_outbox:
             outbox.enqueue(message)
         else:
-            publish_on_commit(message)
+            publish_on_commit(message, must_send=must_send)
     return row
 
 
-def publish_on_commit(message: Outgoing) -> None:
+def publish_on_commit(message: Outgoing, *, must_send: bool = False) -> None:
     """Send a built message (``notifications.outgoing``) after the commit; at once when there is no transaction.
 
-    What Redis does not take is logged and lost; where that matters, use ``outbox.enqueue``.
+    What Redis does not take is logged and lost, or with ``must_send`` raised out of the transaction's end; where a
+    loss matters, use ``outbox.enqueue``.
     """
-    transaction.on_commit(functools.partial(_publish, message))
+    transaction.on_commit(functools.partial(_publish, message, must_send))
 
 
 def mark_read(user_id: UserId, message_ids: Iterable[str]) -> int:
@@ -127,8 +130,10 @@ def _tell_devices(user: str, action: str, ids: list[str] | None) -> None:
     publish_on_commit(outgoing.message(user, content, type="data_update"))
 
 
-def _publish(message: Outgoing) -> None:
+def _publish(message: Outgoing, must_send: bool) -> None:
     try:
         default_client().publish(message)
     except NotificationError as error:
+        if must_send:
+            raise
         logger.warning("message not sent after commit: id=%s type=%s: %s", message.id, message.type, error)
