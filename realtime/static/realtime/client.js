@@ -3,6 +3,7 @@ import { Connection } from "./client/connection.js";
 import { Listeners, guarded } from "./client/listeners.js";
 import { settle } from "./client/options.js";
 import { Requests } from "./client/requests.js";
+import { SharedConnection } from "./client/shared.js";
 import { Streams } from "./client/streams.js";
 
 export { GatewayError };
@@ -42,7 +43,8 @@ export class WebSocketClient {
       error: (error) => guarded(this.#callbacks.error, error),
       resumable: () => (this.#resuming = this.#streams.size > 0),
     };
-    this.#link = new Connection(this.#options, sink);
+    const shared = this.#options.shared && SharedConnection.possible(this.#options);
+    this.#link = new (shared ? SharedConnection : Connection)(this.#options, sink);
     this.#requests = new Requests({ most: this.#options.queueSize, send: (text) => this.#link.send(text) });
     this.#streams = new Streams({
       deliver: (message) => this.#listeners.message(message),
