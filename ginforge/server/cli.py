@@ -36,6 +36,7 @@ class GatewayCommandLine(CommandLineInterface):
         group.add_argument("--close-timeout", type=float, default=5, help="seconds for a peer to answer a close frame")
         group.add_argument("--drain-timeout", type=float, default=10, help="seconds in all for a graceful end")
         group.add_argument("--max-pending", type=int, default=10_000, help="connections that may be in their handshake")
+        group.add_argument("--request-timeout", type=int, default=20, help="seconds for a request's head to come")
         group.add_argument("--backlog", type=int, default=BACKLOG, help="length of the listen queue")
 
     def run(self, args: list[str]) -> None:
@@ -60,7 +61,7 @@ class GatewayCommandLine(CommandLineInterface):
         return application
 
     def _choose_extra(self, known: argparse.Namespace) -> None:
-        names = ("write_limit", "close_timeout", "drain_timeout", "max_pending", "backlog")
+        names = ("write_limit", "close_timeout", "drain_timeout", "max_pending", "request_timeout", "backlog")
         self.extra = {name: getattr(known, name) for name in names}
 
     def _server(self, **kwargs: Any) -> GatewayServer:

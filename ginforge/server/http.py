@@ -20,10 +20,23 @@ _MAX_HEAD = 16 * 1024
 class GatewayRequest(WebRequest):
     """A request in which a failing application neither hangs the client nor the server."""
 
+    channel: Any
     task: asyncio.Task[None] | None = None
 
     __hash__ = object.__hash__
     __eq__ = object.__eq__
+
+    def process(self) -> Any:
+        """Start the application, or upgrade a connection that has been used for HTTP before."""
+        result = super().process()
+        channel = self.channel
+        if self.transport is None and channel is not None:
+            # Upgraded: the transport has another protocol now. Nothing may keep the request and its channel.
+            protocol = channel.transport.protocol
+            channel.upgraded = getattr(protocol, "wrappedProtocol", protocol)
+            channel.requests.clear()
+            self.channel = None
+        return result
 
     def application_finished(self, error: BaseException | None) -> None:
         """End what the application left unfinished: an error page, or a cut if the response has begun."""
@@ -49,7 +62,15 @@ class GatewayChannel(http.HTTPChannel):
     """Twisted's HTTP/1.1, with a way to wait for a slow client."""
 
     requestFactory = GatewayRequest
+    upgraded: Any = None
     _writable: asyncio.Future[None] | None = None
+
+    def rawDataReceived(self, data: bytes) -> None:
+        """Pass on what came along with a request to upgrade."""
+        if self.upgraded is None:
+            super().rawDataReceived(data)
+        else:
+            self.upgraded.dataReceived(data)
 
     async def written(self, high: int) -> None:
         """Wait until everything was written, if more than ``high`` bytes are waiting."""

@@ -29,7 +29,6 @@ reactor: Any = _reactor
 HEARTBEAT_LOST = 4408
 # Twisted's 50 overflows at a storm of 64 connects, and each SYN lost to it waits a second.
 BACKLOG = 4096
-REQUEST_SECONDS = 20
 # What ``await send()`` of a response body lets wait before it waits itself.
 _RESPONSE_HIGH = 256 * 1024
 _FULL_COLLECTION_SECONDS = 3600
@@ -40,6 +39,7 @@ class GatewayServer(Server):
 
     ``write_limit``: bytes that may wait for one peer. ``close_timeout``: seconds a peer has to answer a close frame.
     ``drain_timeout``: seconds in all for a graceful end. ``max_pending``: connections that may be in their handshake.
+    ``request_timeout``: seconds for the head of a connection's first request to come.
     ``ping_interval`` and ``ping_timeout``: seconds between pings, and of silence after which a peer is cut with 4408.
     """
 
@@ -50,6 +50,7 @@ class GatewayServer(Server):
         close_timeout: float = 5.0,
         drain_timeout: float = 10.0,
         max_pending: int = 10_000,
+        request_timeout: int = 20,
         backlog: int = BACKLOG,
         **kwargs: Any,
     ) -> None:
@@ -58,6 +59,7 @@ class GatewayServer(Server):
         self.close_timeout = close_timeout
         self.drain_timeout = drain_timeout
         self.max_pending = max_pending
+        self.request_timeout = request_timeout
         self.backlog = backlog
         # Seconds since the start. Connections keep references to this one number rather than times of their own.
         self.clock = 0
@@ -202,7 +204,7 @@ class GatewayServer(Server):
 
     def accepted(self, front: Front) -> None:
         """Note a connection that has not sent a whole request; of too many of these the oldest is cut."""
-        self.unread[front] = self.clock + REQUEST_SECONDS
+        self.unread[front] = self.clock + self.request_timeout
         if len(self.unread) > self.max_pending:
             oldest = next(iter(self.unread))
             del self.unread[oldest]

@@ -6,11 +6,13 @@ import asyncio
 import gc
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 from ginforge.server.runtime import runtime
 
 hub: dict[Any, str] = {}
+floods: list[asyncio.Future[None]] = []
 
 
 def say(text: str) -> None:
@@ -51,20 +53,8 @@ async def commands(scope: Any, receive: Any, send: Any) -> None:
         return
     assert scope["type"] == "websocket"
     await receive()
-    match scope["path"]:
-        case "/refuse":
-            await send({"type": "websocket.close"})
-            return
-        case "/busy":
-            await send({"type": "websocket.http.response.start", "status": 503, "headers": [(b"retry-after", b"7")]})
-            await send({"type": "websocket.http.response.body", "body": b"later"})
-            return
-        case "/never":
-            await until_disconnect(receive)
-            say("gone unanswered")
-            return
-        case "/fail":
-            raise RuntimeError("on purpose")
+    if await _not_opened(scope["path"], receive, send):
+        return
     accept = {"type": "websocket.accept", "headers": [(b"x-flavour", b"plain")]}
     await send({**accept, "subprotocol": scope["subprotocols"][0]} if scope["subprotocols"] else accept)
     while (event := await receive())["type"] != "websocket.disconnect":
@@ -86,6 +76,23 @@ async def commands(scope: Any, receive: Any, send: Any) -> None:
     if scope["path"] == "/tidy":
         await asyncio.sleep(0.2)
     say(f"disconnect {event['code']} {event['reason']}")
+
+
+async def _not_opened(path: str, receive: Any, send: Any) -> bool:
+    match path:
+        case "/refuse":
+            await send({"type": "websocket.close"})
+        case "/busy":
+            await send({"type": "websocket.http.response.start", "status": 503, "headers": [(b"retry-after", b"7")]})
+            await send({"type": "websocket.http.response.body", "body": b"later"})
+        case "/never":
+            await until_disconnect(receive)
+            say("gone unanswered")
+        case "/fail":
+            raise RuntimeError("on purpose")
+        case _:
+            return False
+    return True
 
 
 async def _http(scope: Any, receive: Any, send: Any) -> None:
@@ -111,8 +118,8 @@ async def _http(scope: Any, receive: Any, send: Any) -> None:
 
 def state() -> dict[str, Any]:
     """Return what the tests look at."""
-    with open("/proc/self/status") as status:  # noqa: ASYNC230
-        rss = next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
+    status = Path("/proc/self/status").read_text().splitlines()
+    rss = next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
     kinds = [type(thing).__name__ for thing in gc.get_objects()]
     return {
         "pid": os.getpid(),
@@ -146,7 +153,7 @@ async def fan_out(scope: Any, receive: Any, send: Any) -> None:
 
         direct.set_receiver(hold)
     else:
-        direct.set_receiver(lambda payload: fan(payload))
+        direct.set_receiver(fan)
     await until_disconnect(receive)
     del hub[direct]
 
@@ -155,7 +162,7 @@ def fan(payload: bytes) -> None:
     """Carry out a client's message."""
     word, *numbers = payload.split(b" ")
     if word == b"flood":
-        asyncio.ensure_future(_flood(int(numbers[0]), int(numbers[1])))
+        floods.append(asyncio.ensure_future(_flood(int(numbers[0]), int(numbers[1]))))
     elif word == b"go":
         for direct, path in hub.items():
             if path == "/held":
@@ -167,7 +174,9 @@ def fan(payload: bytes) -> None:
 async def _flood(count: int, size: int) -> None:
     for number in range(count):
         _to_all(b"%d " % number + b"x" * size)
-        await asyncio.sleep(0)
+        # At the pace of those who read.
+        while any(direct.buffered_bytes for direct, path in hub.items() if path != "/stuck"):
+            await asyncio.sleep(0.001)
     _to_all(b"end")
 
 

@@ -9,7 +9,7 @@ import re
 import socket
 import sys
 import urllib.request
-from typing import Any
+from typing import Any, Self
 
 from tests.integration.programs import Program, wait_until
 
@@ -41,8 +41,9 @@ class Server(Program):
             wait_until(lambda: self.log.count("Starting server at") >= 2, "the workers")
         return self
 
-    def __enter__(self) -> Server:
-        return self.start()
+    def __enter__(self) -> Self:
+        self.start()
+        return self
 
     @property
     def ws(self) -> str:
@@ -68,7 +69,7 @@ class Peer:
         self.pending = b""
         self.response = self._read_until(b"\r\n\r\n").decode()
 
-    def __enter__(self) -> Peer:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *details: object) -> None:
@@ -95,6 +96,11 @@ class Peer:
         elif size == 127:
             size = int.from_bytes(self._read(8), "big")
         return head[0] & 15, self._read(size)
+
+    def read_all(self) -> None:
+        """Read until the connection ends, which raises ConnectionError."""
+        while True:
+            self._more()
 
     def close_frame(self) -> tuple[int, str]:
         """Skip to the close frame and return its code and reason."""

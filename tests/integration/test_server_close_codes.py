@@ -122,7 +122,10 @@ def test_empty_messages_pass_in_both_directions() -> None:
 
 
 def test_pings_are_answered_and_a_silent_peer_is_cut_with_4408() -> None:
-    with Server("commands", "--ping-interval=1", "--ping-timeout=2") as server, Peer(server) as silent:
+    with (
+        Server("commands", "--ping-interval=1", "--ping-timeout=2", "--close-timeout=0.5") as server,
+        Peer(server) as silent,
+    ):
         with connect(server.ws, compression=None) as lively:
             opcode, payload = silent.frame()
             assert (opcode, payload) == (9, b"")

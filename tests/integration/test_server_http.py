@@ -1,0 +1,96 @@
+"""HTTP beside the WebSockets: failing applications, large responses, the access log."""
+
+from __future__ import annotations
+
+import socket
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from http.client import HTTPException
+from pathlib import Path
+
+import pytest
+from websockets.sync.client import connect
+
+from tests.integration.serving import Server
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with Server("commands") as server:
+        yield server
+
+
+def test_a_response_that_fails_half_way_is_cut_and_the_server_serves_on(server: Server) -> None:
+    for _ in range(3):
+        with pytest.raises((OSError, HTTPException)):
+            server.get("/half")
+    # Daphne's reaper dies of this, and with it the end of every later connection.
+    with connect(server.ws, compression=None) as client:
+        client.send("raise")
+        with pytest.raises(Exception, match="1011"):
+            client.recv(timeout=20)
+    assert server.get()["open"] == 0
+
+
+def test_an_application_without_a_response_is_a_500(server: Server) -> None:
+    with pytest.raises(urllib.error.HTTPError, match="500"):
+        server.get("/nothing")
+
+
+def test_a_large_response_to_a_slow_client_does_not_pile_up(server: Server) -> None:
+    before = server.get()["rss_kb"]
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        client.settimeout(20)
+        client.connect(("127.0.0.1", server.port))
+        client.sendall(b"GET /large HTTP/1.0\r\n\r\n")
+        size, highest = 0, 0
+        while data := client.recv(1 << 20):
+            if size // 10_000_000 != (size + len(data)) // 10_000_000:
+                highest = max(highest, server.get()["rss_kb"] - before)
+            size += len(data)
+    assert size > 1600 * 65_536
+    assert highest < 10_000
+
+
+def test_no_query_and_so_no_token_reaches_the_access_log(tmp_path: Path) -> None:
+    log = tmp_path / "access.log"
+    with Server("commands", f"--access-log={log}", "--verbosity=2") as server:
+        server.get("/some/path?token=secret-of-http")
+        with connect(f"{server.ws}/ws?token=secret-of-ws", compression=None):
+            pass
+        server.wait_for_log("disconnect 1000")
+        server.terminate()
+        assert "/some/path" in log.read_text()
+        assert "/ws" in log.read_text()
+        assert "secret" not in log.read_text() + server.log
+
+
+def test_the_application_starts_before_the_first_request_and_ends_after_the_last() -> None:
+    with Server("with_lifespan") as server:
+        assert server.log.index("application starts") < server.log.index("listening on")
+        server.get()
+        assert server.terminate() == 0
+        assert "application ends" in server.log
+
+
+def test_a_wrong_host_header_or_an_old_client_is_answered(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+        client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello")
+        received = b""
+        while data := client.recv(65536):
+            received += data
+    assert received.startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_second_request_on_one_connection_is_served(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+        for _ in range(3):
+            client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            received = b""
+            deadline = time.monotonic() + 20
+            while not received.endswith(b"0\r\n\r\n") and time.monotonic() < deadline:
+                received += client.recv(65536)
+            assert received.startswith(b"HTTP/1.1 200 ")
