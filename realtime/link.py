@@ -69,6 +69,7 @@ class RedisLink:
         self._writer: asyncio.StreamWriter | None = None
         self._flushing = False
         self._last_read = 0.0
+        self._failures = 0
         self._task: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
 
@@ -145,16 +146,17 @@ class RedisLink:
     # Connection
 
     async def _run(self) -> None:
-        failures = 0
         while True:
             try:
                 await self._session()
-                failures = 0
             except (OSError, RedisError, RealtimeError, hiredis.HiredisError, TimeoutError) as error:
-                failures += 1
-                log = logger.warning if failures in (1, 5) or failures % 30 == 0 else logger.debug
+                self._failures += 1
+                log = logger.warning if self._failures in (1, 5) or self._failures % 30 == 0 else logger.debug
                 log("redis link lost: %s: %s", type(error).__name__, error)
-            await asyncio.sleep(random.uniform(0.5, 1.0) * min(_BACKOFF_CAP, 0.05 * 2 ** min(failures, 10)))
+            except Exception:
+                self._failures += 1
+                logger.exception("redis link broken by its user")  # what a callback raised must not end the link
+            await asyncio.sleep(random.uniform(0.5, 1.0) * min(_BACKOFF_CAP, 0.05 * 2 ** min(self._failures, 10)))
 
     async def _session(self) -> None:
         connection = self._pool.make_connection()  # type: ignore[no-untyped-call]  # redis-py
@@ -180,6 +182,7 @@ class RedisLink:
         self.run_id = await self._read_run_id()
         await self._owner.link_up(self)
         self.connected.set()
+        self._failures = 0
 
     async def _read_run_id(self) -> str:
         info: bytes = await self.call("INFO", "server")
