@@ -13,7 +13,7 @@ LOCK := requirements-dev.txt
 INSTALLED := $(VENV)/installed-requirements.txt
 ARGS ?=
 
-.PHONY: help venv run test lint format bench loadtest chaos lock clean
+.PHONY: help venv run test test-js lint format bench loadtest chaos lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -31,8 +31,17 @@ venv: ## Create .venv and install the locked dependencies, when they changed
 run: venv ## Run everything on PORT (8080): Valkey unless REDIS_URL is set, bridge, gateway
 	@exec $(BIN)/python -m ginforge.supervisor --follow-parent
 
-test: venv ## Run the whole test suite (ARGS="-k name" for a part)
+test: venv ## Run the whole test suite (ARGS="-k name" for a part of the Python tests)
 	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+	@$(if $(ARGS),,$(MAKE) test-js)
+
+test-js: ## Run the browser client's tests alone (part of make test where Node 20 is there)
+	@if [ "$$(node -p 'process.versions.node.split(".")[0] >= 20 && "good"' 2>/dev/null)" != good ] || ! command -v npm >/dev/null; then \
+	    echo "Skipped: the tests of the browser client need Node 20 and npm"; [ -z "$${CI:-}" ]; exit; fi; \
+	cd tests/js; \
+	cmp -s package-lock.json node_modules/installed-lock.json || \
+	    { npm ci --silent --no-audit --no-fund && cp package-lock.json node_modules/installed-lock.json; }; \
+	npm test --silent
 
 lint: venv ## Check style, types and the direction of imports
 	@$(BIN)/ruff check
