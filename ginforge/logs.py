@@ -20,10 +20,12 @@ def hide_tokens(text: str) -> str:
 
 
 def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Structlog processor that keeps tokens out of every text value of an event."""
+    """Structlog processor that keeps tokens out of every value of an event, of objects such as requests too."""
     for key, value in event.items():
-        if isinstance(value, str):
-            event[key] = hide_tokens(value)
+        text = value if isinstance(value, str) else repr(value)
+        hidden = hide_tokens(text)
+        if hidden != text:
+            event[key] = hidden
     return event
 
 
