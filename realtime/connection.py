@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from realtime import metrics
 from realtime.principal import Principal
 from realtime.sockets import Cork, DirectSocket
 
@@ -60,8 +61,10 @@ class Connection:
         socket = self.socket
         if isinstance(socket, Cork):
             socket = socket.socket
+        metrics.sent.inc()
         socket.send_frame(socket.make_frame(text))
 
     def send(self, text: bytes) -> None:
         """Send one message to this client alone."""
+        metrics.sent.inc()
         self.socket.send_frame(self.socket.make_frame(text))

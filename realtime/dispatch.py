@@ -132,6 +132,8 @@ class Dispatcher:
     # Effects
 
     def _reply(self, connection: Connection, effect: Reply) -> None:
+        if effect.error is not None:
+            metrics.errors.inc(str(int(effect.error)))
         connection.reply(effect.text)
 
     def _close(self, connection: Connection, effect: Close) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, multiprocess
@@ -14,7 +16,9 @@ from realtime import dead_letters
 from realtime.cluster import get_cluster
 from realtime.codes import Unavailable
 
-CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
+CONTENT_TYPE: Final = prometheus_client.CONTENT_TYPE_LATEST
+_BRIDGE_SILENCE: Final = 10.0
+"""A bridge that did not report for this many seconds is not shown."""
 
 
 def render() -> bytes:
@@ -40,7 +44,7 @@ class ClusterCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         """Yield the gauges."""
         try:
-            stats, letters = get_cluster().stats(), dead_letters.count()
+            stats, letters, bridges = get_cluster().stats(), dead_letters.count(), _live_bridges()
         except Unavailable:
             yield _gauge("websocket_redis_up", "Whether Redis answers", 0)
             return
@@ -49,6 +53,26 @@ class ClusterCollector(Collector):
         yield _gauge("websocket_cluster_users", "Users online in the cluster", stats.online_users)
         yield _gauge("websocket_cluster_rooms", "Rooms with a member in the cluster", stats.total_rooms)
         yield _gauge("websocket_dead_letters_stored", "Dead letters kept in Redis", letters)
+        yield _per_bridge("websocket_cluster_bridge_up", "Bridges that report, by role", bridges, lambda _: 1)
+        yield _per_bridge(
+            "websocket_cluster_bridge_lag_seconds",
+            "Age of the message a bridge handles",
+            bridges,
+            lambda bridge: float(bridge.get("lag", 0)),
+        )
+
+
+def _live_bridges() -> list[dict[str, Any]]:
+    return [bridge for bridge in get_cluster().bridges() if time.time() - float(bridge.get("at", 0)) < _BRIDGE_SILENCE]
+
+
+def _per_bridge(
+    name: str, documentation: str, bridges: Iterable[dict[str, Any]], value: Callable[[dict[str, Any]], float]
+) -> Metric:
+    family = GaugeMetricFamily(name, documentation, labels=["bridge", "role"])
+    for bridge in bridges:
+        family.add_metric([str(bridge.get("id", "")), str(bridge.get("role", ""))], value(bridge))
+    return family
 
 
 def _gauge(name: str, documentation: str, value: float) -> Metric:

@@ -6,6 +6,7 @@ children are bound once. With ``PROMETHEUS_MULTIPROC_DIR`` set, gauges are summe
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -18,9 +19,11 @@ _MAX_CHILDREN: Final = 50
 class CounterFamily:
     """A counter with one label whose values are bounded in number; ``inc`` is a dict lookup and an addition."""
 
-    def __init__(self, name: str, documentation: str, label: str) -> None:
+    def __init__(self, name: str, documentation: str, label: str, known: Iterable[str] = ()) -> None:
         self._counter = Counter(name, documentation, [label])
         self._children: dict[str, Counter] = {}
+        for value in known:  # shown from the start, as 0, so that a first increase is seen by rate()
+            self._bind(value)
 
     def inc(self, value: str, amount: float = 1) -> None:
         """Add ``amount`` under the label value ``value``."""
@@ -39,17 +42,31 @@ def _gauge(name: str, documentation: str) -> Gauge:
     return Gauge(name, documentation, multiprocess_mode="livesum")
 
 
-connections: Final = CounterFamily("websocket_connections_total", "WebSocket connection attempts by outcome", "outcome")
-"""``accepted``, ``unauthorized``, ``origin``, ``limit``, ``unavailable``."""
+connections: Final = CounterFamily(
+    "websocket_connections_total",
+    "WebSocket connection attempts by outcome",
+    "outcome",
+    known=("accepted", "unauthorized", "origin", "limit", "unavailable"),
+)
 
 disconnections: Final = CounterFamily("websocket_disconnections_total", "Closed WebSockets by close code", "code")
 
 sent: Final = Counter("websocket_messages_sent_total", "Messages written to sockets, one per recipient")
 
-received: Final = CounterFamily("websocket_messages_received_total", "Messages from clients by type", "type")
+received: Final = CounterFamily(
+    "websocket_messages_received_total",
+    "Messages from clients by type",
+    "type",
+    known=("ping", "chat", "join_room", "leave_room", "room_message", "resume"),
+)
 """Call only with registered types; anything else counts as ``unknown``."""
 
-errors: Final = CounterFamily("websocket_errors_total", "Errors by kind", "kind")
+errors: Final = CounterFamily(
+    "websocket_errors_total",
+    "Errors by kind",
+    "kind",
+    known=("400", "401", "403", "413", "422", "429", "503", "slow_consumer", "redis", "handler"),
+)
 """An error frame's code as text (``400``), or ``slow_consumer``, ``handler``, ``redis``, ``token_<reason>`` …"""
 
 live_connections: Final = _gauge("websocket_connections_live", "WebSockets open now in this process")

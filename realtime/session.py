@@ -39,9 +39,10 @@ ROOM_STREAM_PREFIX: Final = "room:"
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """Send this text to the client."""
+    """Send this text to the client; ``error`` is the code when it is an error frame, for the metrics."""
 
     text: bytes
+    error: ErrorCode | None = None
 
 
 class Close(msgspec.Struct, frozen=True):
@@ -144,14 +145,15 @@ class Session:
             request = message.id
             return self._dispatch(message)
         except ProtocolError as error:
-            return Reply(self.error(error.code, error.message, request if request is not None else request_id(payload)))
+            about = request if request is not None else request_id(payload)
+            return Reply(self.error(error.code, error.message, about), error.code)
 
     def _over_rate(self, payload: bytes) -> Effect:
         self._strikes += 1
         if self._strikes >= self._conf.rate_strikes:
             return Close(CloseCode.RATE, "too many messages")
         text = f"too fast: at most {self._conf.message_rate:g} messages a second; this one was dropped"
-        return Reply(self.error(ErrorCode.RATE, text, request_id(payload)))
+        return Reply(self.error(ErrorCode.RATE, text, request_id(payload)), ErrorCode.RATE)
 
     def _dispatch(self, message: ClientMessage) -> Effect | None:
         handler = _HANDLERS.get(message.type)

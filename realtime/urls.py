@@ -9,6 +9,7 @@ from realtime.api import presence_views
 
 urlpatterns = [
     path("", views.console, name="console"),
+    path("favicon.ico", views.favicon),
     path("i18n/", include("django.conf.urls.i18n")),
     path("healthz", views.healthz, name="healthz"),
     path("readyz", views.readyz, name="readyz"),

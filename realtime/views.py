@@ -8,7 +8,8 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
+from django.templatetags.static import static
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_safe
@@ -33,6 +34,12 @@ def console(request: HttpRequest) -> HttpResponse:
     page = render(request, "realtime/console.html", {"texts": _console_texts()})
     page["Content-Security-Policy"] = _CONSOLE_POLICY
     return _uncached(page)
+
+
+@require_safe
+def favicon(request: HttpRequest) -> HttpResponse:  # noqa: ARG001  # a view
+    """Send browsers that ask for the old name to the icon."""
+    return redirect(static("realtime/console/icon.svg"))
 
 
 def _console_texts() -> dict[str, object]:

@@ -75,8 +75,17 @@ class BridgeSerializer(serializers.Serializer[Any]):
 
     id = serializers.CharField()
     role = serializers.CharField(default="")
-    state = serializers.CharField(default="")
+    host = serializers.CharField(default="")
+    pid = serializers.IntegerField(default=0)
+    started = serializers.FloatField(default=0.0, help_text=_("Unix seconds."))
     at = serializers.FloatField(default=0.0, help_text=_("When it last reported, in Unix seconds."))
+    lag = serializers.FloatField(default=0.0, help_text=_("Age of the message it handles, in seconds."))
+    waiting = serializers.IntegerField(default=0, help_text=_("Messages taken in and not yet delivered."))
+    dropped = serializers.IntegerField(default=0)
+    dead_letters = serializers.IntegerField(default=0)
+    counters = serializers.DictField(
+        child=serializers.IntegerField(), default=dict, help_text=_("Messages since its start, by what became of them.")
+    )
 
 
 class DeadLetterSerializer(serializers.Serializer[dead_letters.DeadLetter]):

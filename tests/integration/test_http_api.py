@@ -133,7 +133,12 @@ def test_nodes_rooms_and_bridges_are_listed(redis: Redis) -> None:
         "rooms": 1, "memory": 1000, "draining": False,
     }  # fmt: skip
     assert boss.get("/api/v1/realtime/rooms/").json() == [{"room": "chat:1", "nodes": 2}]
-    assert boss.get("/api/v1/realtime/bridges/").json() == [{"id": "b1", "role": "active", "state": "", "at": 5.5}]
+    assert boss.get("/api/v1/realtime/bridges/").json() == [
+        {
+            "id": "b1", "role": "active", "host": "", "pid": 0, "started": 0.0, "at": 5.5, "lag": 0.0, "waiting": 0,
+            "dropped": 0, "dead_letters": 0, "counters": {},
+        }
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,7 @@ export class Frames {
 
 function summary({ content, room, from, from_name: name, to, id }) {
   const who = [room && `#${room}`, name ?? from, to && `→ ${to}`].filter(Boolean).join(" ");
-  const text = typeof content === "string" ? content : (content?.text ?? content?.message ?? content?.title ?? JSON.stringify(content ?? id ?? ""));
+  const said = content?.text ?? content?.message ?? content?.title ?? content ?? id ?? "";
+  const text = typeof said === "object" ? JSON.stringify(said) : said;
   return (who ? `${who}: ` : "") + String(text).slice(0, 300);
 }
