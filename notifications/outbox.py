@@ -23,7 +23,7 @@ from notifications.models import OutboxMessage
 from notifications.outgoing import Outgoing
 
 CLAIM: Final = dt.timedelta(seconds=30)
-"""How long a relay may take over one batch; far more than the client's timeout."""
+"""How long a relay may take over one batch; far more than the client's timeout. A dead relay's rows wait that long."""
 
 
 def enqueue(message: Outgoing, *, durable: bool = True) -> OutboxMessage:
@@ -40,8 +40,9 @@ def enqueue(message: Outgoing, *, durable: bool = True) -> OutboxMessage:
 class Relay:
     """Sends what the outbox holds."""
 
-    def __init__(self, client: NotificationClient, *, batch_size: int = 500) -> None:
+    def __init__(self, client: NotificationClient, *, batch_size: int = 500, claim: dt.timedelta = CLAIM) -> None:
         self._client = client
+        self._claim_time = claim
         self._batch_size = batch_size
         self._name = secrets.token_hex(8)
 
@@ -72,7 +73,7 @@ class Relay:
                 free = free.select_for_update(skip_locked=True)
             rows = _without_blocked(list(free[: self._batch_size]))
             OutboxMessage.objects.filter(pk__in=[row.pk for row in rows]).update(
-                claimed_by=self._name, claimed_until=now + CLAIM, attempts=F("attempts") + 1
+                claimed_by=self._name, claimed_until=now + self._claim_time, attempts=F("attempts") + 1
             )
         return rows
 

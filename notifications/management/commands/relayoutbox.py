@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import signal
 import threading
 from argparse import ArgumentParser
@@ -12,7 +13,7 @@ from django.db import OperationalError, close_old_connections
 
 from notifications.client import NotificationClient
 from notifications.errors import NotificationError
-from notifications.outbox import Relay
+from notifications.outbox import CLAIM, Relay
 
 _LONGEST_PAUSE = 10.0
 
@@ -26,9 +27,19 @@ class Command(BaseCommand):
         parser.add_argument("--once", action="store_true", help="Send what is there and end; 1 if Redis is away.")
         parser.add_argument("--interval", type=float, default=0.5, help="Seconds between looks at an empty outbox.")
         parser.add_argument("--batch-size", type=int, default=500, help="Messages per round trip (default: 500).")
+        parser.add_argument(
+            "--claim",
+            type=float,
+            default=CLAIM.total_seconds(),
+            help="Seconds after which others take over what this relay holds (default: 30); must exceed redis_timeout.",
+        )
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        relay = Relay(NotificationClient(), batch_size=options["batch_size"])
+        client = NotificationClient()
+        if options["claim"] <= client.settings.timeout or options["batch_size"] < 1:
+            raise CommandError(f"--claim must exceed {client.settings.timeout:g} seconds, --batch-size be at least 1.")
+        claim = dt.timedelta(seconds=options["claim"])
+        relay = Relay(client, batch_size=options["batch_size"], claim=claim)
         if options["once"]:
             self._drain(relay)
         else:
