@@ -41,7 +41,8 @@ MAX_ID_LENGTH: Final = 128
 MAX_TYPE_LENGTH: Final = 64
 
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+_BRACKETS: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
+"""Strings and brackets; possessive, because backtracking over a string without an end would take quadratic time."""
 
 MessageId = str | int
 
@@ -165,8 +166,10 @@ _id_decoder = msgspec.json.Decoder(_WithId)
 
 
 def valid_name(value: Any, what: str, *, max_length: int = 512) -> str:
-    """Return a user id or room name; raises ``ProtocolError`` 422 unless it is 1 to ``max_length`` Unicode
-    characters without control characters."""
+    """Return a user id or room name; raises ``ProtocolError`` 422 for anything else.
+
+    A name has 1 to ``max_length`` Unicode characters and no control characters.
+    """
     if not isinstance(value, str) or not value:
         raise ProtocolError(ErrorCode.INVALID, f"{what} must be a non-empty string")
     if len(value) > max_length:
