@@ -64,7 +64,7 @@ chaos: venv ## Break a running deployment on purpose and count what is lost
 
 lock: venv ## Resolve pyproject.toml into the lock files again (UPGRADE=--upgrade for newer versions)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.8'
-	@for lock in "$(LOCK) --extra gateway --extra embedded --group test --group lint" \
+	@for lock in "$(LOCK) --extra gateway --extra embedded --extra loadtest --group test --group bench --group lint" \
 	             "requirements.txt --extra gateway --constraint $(LOCK)"; do \
 	    set -- $$lock; target=$$1; shift; \
 	    $(BIN)/uv --no-config pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-package uv \

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import ssl
 import time
 from collections import Counter
@@ -18,6 +19,8 @@ from realtime.loadtest.histogram import Histogram
 Receive = Callable[["Client", bytes, float], None]
 """Called for every text message after the ready one: client, payload, ``time.perf_counter()``."""
 
+_quiet = logging.getLogger("realtime.loadtest.sockets")
+_quiet.setLevel(logging.WARNING)  # picows writes a line per connection otherwise
 _WELCOME: Final = b'"welcome"'
 _LARGEST_MESSAGE: Final = 16 * 1024 * 1024
 _LARGEST_FRAME_BUFFER: Final = 2048
@@ -49,7 +52,7 @@ class Connected:
         return self.opened / self.seconds if self.seconds else 0.0
 
 
-class Client(WSListener):  # type: ignore[misc]  # a Cython class
+class Client(WSListener):
     """One connection; ``on_message`` of its crowd hears what it receives."""
 
     __slots__ = ("_ready", "close_code", "crowd", "index", "key", "transport", "user_id", "welcomed")
@@ -99,7 +102,7 @@ class Client(WSListener):  # type: ignore[misc]  # a Cython class
         if self._ready is not None and not self._ready.done():
             self._ready.set_result(None)
 
-    def on_ws_disconnected(self, transport: WSTransport) -> None:
+    def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002 (picows' signature)
         """Tell the crowd, and whoever still waits for the welcome."""
         self.close_code = self.close_code or 1006
         if self._ready is not None and not self._ready.done():
@@ -182,11 +185,12 @@ class Crowd:
         self.clients.append(client)
 
     async def _handshake(self, dial: Dial, index: int) -> Client:
-        local = {"local_addr": (dial.source, 0)} if dial.source else {}
+        local: dict[str, Any] = {"local_addr": (dial.source, 0)} if dial.source else {}
         _, listener = await ws_connect(
             lambda: Client(self, index, dial.user_id),
             dial.url,
             ssl_context=self._tls,
+            logger_name=_quiet,
             websocket_handshake_timeout=self._timeout,
             extra_headers=dial.headers,
             max_redirects=0,

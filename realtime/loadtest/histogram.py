@@ -63,8 +63,7 @@ class Histogram:
         minimum = self.minimum if self.count else 0.0
         figures = {"mean": self.mean, "min": minimum, "max": self.maximum}
         figures |= {
-            name: self.percentile(percent)
-            for name, percent in (("p50", 50), ("p90", 90), ("p99", 99), ("p999", 99.9))
+            name: self.percentile(percent) for name, percent in (("p50", 50), ("p90", 90), ("p99", 99), ("p999", 99.9))
         }
         return {"count": self.count} | {name: round(seconds * 1000, 3) for name, seconds in figures.items()}
 

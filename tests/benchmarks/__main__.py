@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import signal
 import sys
@@ -14,7 +13,7 @@ from tests.benchmarks.bench import Bench
 from tests.benchmarks.load import LoadFailed, RemoteLoad
 from tests.benchmarks.options import Options, parse
 from tests.benchmarks.peers import PEERS, Peer, PeerMissing, Stage
-from tests.benchmarks.processes import ServerFailed, cores, raise_file_limit
+from tests.benchmarks.processes import ServerFailed, raise_file_limit
 from tests.benchmarks.results import PeerResult, Results
 
 _GATEWAY_SETTINGS = {"presence_audience": "nobody"}
@@ -60,10 +59,12 @@ def _measure(peer: Peer, options: Options, results: Results) -> bool:
     results.peers[peer.name] = result
     try:
         result.versions = peer.versions(stage)
-        with peer.start(stage) as running, RemoteLoad(running.route, name="load") as load:
-            with RemoteLoad(running.route, name="probe", urgent=True) as probe:
-                bench = Bench(peer, running, load, probe, options, say, result.figures, result.growth)
-                bench.run()
+        with (
+            peer.start(stage) as running,
+            RemoteLoad(running.route, name="load") as load,
+            RemoteLoad(running.route, name="probe", urgent=True) as probe,
+        ):
+            Bench(peer, running, load, probe, options, say, result.figures, result.growth).run()
     except PeerMissing as missing:
         result.missing = str(missing)
         say(f"left out: {missing}")

@@ -76,6 +76,7 @@ METRICS: Final = (
     Metric("growth_delivery", "CPU per delivery, 12,000 against 1,000 connections", "×", digits=2, compared=False),
     Metric("growth_connect", "CPU per connect, 12,000 against 1,000 connections", "×", digits=2, compared=False),
     Metric("lost", "Deliveries lost, doubled or reordered in all measures", "", compared=False),
+    Metric("waited", "Time the server waited for its core, broadcast", "%", scale=100, compared=False),
     Metric("client_share", "CPU of the load process, broadcast", "% of a core", scale=100, compared=False),
     Metric("room_client_share", "CPU of the load process, rooms", "% of a core", scale=100, compared=False),
     Metric("bridge_client_share", "CPU of the load process, 1,000 users", "% of a core", scale=100, compared=False),

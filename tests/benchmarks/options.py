@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.benchmarks.peers import PEERS
 
@@ -77,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _full(growth: bool) -> dict[str, object]:
+def _full(growth: bool) -> dict[str, Any]:
     return {
         "connections": 5_000,
         "growth": GROWTH if growth else (),
@@ -95,7 +96,7 @@ def _full(growth: bool) -> dict[str, object]:
     }
 
 
-def _quick() -> dict[str, object]:
+def _quick() -> dict[str, Any]:
     return {
         "connections": 60,
         "growth": (),

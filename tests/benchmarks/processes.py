@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -11,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import psutil
 
@@ -44,6 +46,8 @@ class Usage:
 
     cpu: float
     rss: int
+    waited: float
+    """Seconds that it was ready to run while another process had its core: more than a little means disturbance."""
 
 
 class Server:
@@ -65,7 +69,7 @@ class Server:
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> Server:
+    def __enter__(self) -> Self:
         with self.log.open("wb") as output:
             self._process = subprocess.Popen(
                 self._command,
@@ -137,15 +141,16 @@ class Server:
 
     def usage(self) -> Usage:
         """Return what the server and its children have used so far, from /proc."""
-        cpu, rss = 0.0, 0
+        cpu, rss, waited = 0.0, 0, 0.0
         for member in self._family():
             try:
                 times = member.cpu_times()
                 cpu += times.user + times.system
                 rss += member.memory_info().rss
+                waited += _waited(member.pid)
             except psutil.NoSuchProcess:
                 continue
-        return Usage(cpu, rss)
+        return Usage(cpu, rss, waited)
 
     def _family(self) -> list[psutil.Process]:
         if self._process is None:
@@ -155,3 +160,11 @@ class Server:
             return [parent, *parent.children(recursive=True)]
         except psutil.NoSuchProcess:
             return []
+
+
+def _waited(pid: int) -> float:
+    total = 0.0
+    for statistics in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        with contextlib.suppress(OSError):  # the thread has just ended
+            total += int(statistics.read_text().split()[1]) / 1e9
+    return total

@@ -68,9 +68,8 @@ def figures_table(results: Results) -> Table:
     """Return one row per metric that anybody has, one column per peer."""
     peers = results.measured.values()
     rows = [["", "unit", *(peer.label for peer in peers)]]
-    for metric in METRICS:
-        if any(metric.key in peer.figures for peer in peers):
-            rows.append([metric.label, metric.unit, *(metric.text(peer.figures) for peer in peers)])
+    shown = (metric for metric in METRICS if any(metric.key in peer.figures for peer in peers))
+    rows += [[metric.label, metric.unit, *(metric.text(peer.figures) for peer in peers)] for metric in shown]
     return rows
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from tests.benchmarks.load.worker import serve
 from tests.benchmarks.peers.base import Route
@@ -22,7 +22,7 @@ class RemoteLoad:
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=serve, args=(theirs, route, name, urgent), name=name, daemon=True)
 
-    def __enter__(self) -> RemoteLoad:
+    def __enter__(self) -> Self:
         self._process.start()
         return self
 

@@ -6,8 +6,9 @@ import asyncio
 import gc
 import os
 import traceback
+from collections.abc import Awaitable, Callable
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Final
 
 import uvloop
 
@@ -16,7 +17,7 @@ from tests.benchmarks.load.scene import Scene
 from tests.benchmarks.peers.base import Route
 from tests.benchmarks.processes import raise_file_limit
 
-COMMANDS = {
+COMMANDS: Final[dict[str, Callable[..., Awaitable[dict[str, Any]]]]] = {
     "connect": measures.connect,
     "broadcast": measures.broadcast,
     "keep_broadcasting": measures.keep_broadcasting,
@@ -51,7 +52,7 @@ async def _serve(pipe: Connection, scene: Scene) -> None:
 async def _run(scene: Scene, command: str, arguments: dict[str, Any]) -> tuple[bool, Any]:
     try:
         return True, await COMMANDS[command](scene, **arguments)
-    except Exception:
+    except Exception:  # noqa: BLE001 (the orchestrator prints it)
         return False, traceback.format_exc()
 
 

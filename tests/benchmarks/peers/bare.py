@@ -16,7 +16,7 @@ class BareLoop(Peer):
 
     name = "bare"
     label = "Bare write loop (the limit)"
-    note = "accepts, then only writes: no token, no pings, no memory per connection worth the name; only its deliveries count"
+    note = "accepts, then only writes: no token, no pings, next to no memory; only its deliveries count"
     lacks = frozenset({"unicast", "rooms", "bridge", "slow_reader"})
 
     def versions(self, stage: Stage) -> dict[str, str]:

@@ -40,7 +40,9 @@ class NodeWs(Peer):
             with serving(["node", str(_PROGRAM), str(port)], stage=stage, name=self.name, port=port, env=env) as server:
                 server.wait_until(lambda: subscribed(valkey.url))
                 url = f"ws://{LOOPBACK}:{port}/ws"
-                yield Running(server, Route(url=url, user_url=url, room_url=url, publish=valkey.url, token_key=JWT_KEY), valkey)
+                yield Running(
+                    server, Route(url=url, user_url=url, room_url=url, publish=valkey.url, token_key=JWT_KEY), valkey
+                )
 
 
 def _modules(cache: Path) -> Path:

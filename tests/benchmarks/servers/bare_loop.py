@@ -27,7 +27,11 @@ def frame(payload: bytes) -> bytes:
     size = len(payload)
     if size < 126:
         return bytes((0x81, size)) + payload
-    return b"\x81\x7e" + size.to_bytes(2, "big") + payload if size < 65536 else b"\x81\x7f" + size.to_bytes(8, "big") + payload
+    return (
+        b"\x81\x7e" + size.to_bytes(2, "big") + payload
+        if size < 65536
+        else b"\x81\x7f" + size.to_bytes(8, "big") + payload
+    )
 
 
 def answer(connection: socket.socket) -> None:

@@ -1,6 +1,6 @@
 """The gateway as the Channels tutorial would have it: one group membership per connection, JSON once per member.
 
-``python -m daphne tests.benchmarks.servers.textbook:application`` (environment: ``BENCH_REDIS_URL``, ``BENCH_JWT_KEY``).
+``python -m daphne tests.benchmarks.servers.textbook:application``; environment: ``BENCH_REDIS_URL``, ``BENCH_JWT_KEY``.
 The JWT check at connect is the one thing the tutorial does not have; it is here so that all peers do the same.
 """
 
