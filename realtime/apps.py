@@ -12,6 +12,9 @@ class RealtimeConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the checks of ``settings.REALTIME`` and the authentication schemes of the OpenAPI schema."""
+        """Register the checks, the authentication schemes of the OpenAPI schema, and what follows user changes."""
         from realtime import checks  # noqa: F401
         from realtime.api import schema  # noqa: F401
+        from realtime.auth import signals
+
+        signals.connect()

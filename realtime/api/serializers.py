@@ -160,7 +160,7 @@ class DisconnectSerializer(serializers.Serializer[Any]):
     )
     reason = serializers.CharField(required=False, max_length=_MAX_REASON, default="", allow_blank=True)
     revoke = serializers.BooleanField(
-        default=False, help_text=_("Also refuse the access tokens issued until now, until they expire.")
+        default=False, help_text=_("Also refuse the tokens issued until now; the user must log in again.")
     )
 
     def validate_reason(self, value: str) -> str:

@@ -15,6 +15,7 @@ from realtime import dead_letters
 from realtime.api import serializers
 from realtime.api.base import INVALID, STAFF_ERRORS, StaffView
 from realtime.auth import revocation
+from realtime.auth.issuing import end_all_sessions
 from realtime.cluster import get_cluster
 from realtime.codes import CloseCode
 
@@ -105,7 +106,7 @@ class DisconnectView(StaffView):
 def disconnect(*, code: int, reason: str, revoke: bool, **target: str) -> None:
     """Cut connections by ``user_id``, ``client_id`` or ``jti``. Raises ``Unavailable``."""
     if revoke and "user_id" in target:
-        revocation.revoke_user(target["user_id"], reason=reason, code=CloseCode(code))
+        end_all_sessions(target["user_id"], reason=reason, code=CloseCode(code))
     elif revoke and "jti" in target:
         until = time.time() + revocation.USER_REVOCATION_TTL
         revocation.revoke_token(target["jti"], until, reason=reason, code=CloseCode(code))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, cast
@@ -16,8 +17,9 @@ from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
-from realtime.auth.revocation import revoke_token
+from realtime.auth.revocation import revoke_token, revoke_user
 from realtime.auth.tokens import InvalidToken
+from realtime.codes import CloseCode
 
 _ACCESS_CLAIM: Final = "access"
 """In a refresh token: ``{jti: exp}`` of the access tokens of its session that may still be alive."""
@@ -106,6 +108,19 @@ def end_session(refresh: str) -> None:
     _spend(session)
     for jti, expires_at in session.tracked():
         revoke_token(jti, expires_at, reason="logged out")
+
+
+def end_all_sessions(user_id: str, *, reason: str = "", code: CloseCode = CloseCode.UNAUTHORIZED) -> None:
+    """Spend all refresh tokens of a user, revoke the access tokens issued until now, cut the connections.
+
+    Also right for users this database does not know: they have no refresh tokens here. Raises ``Unavailable``
+    when the access tokens could not be revoked; the refresh tokens are spent even then.
+    """
+    alive = OutstandingToken.objects.filter(expires_at__gt=datetime.now(tz=UTC), blacklistedtoken=None)
+    with suppress(ValueError, ValidationError):  # not the kind of key this database has
+        spent = [BlacklistedToken(token=token) for token in alive.filter(user_id=user_id)]
+        BlacklistedToken.objects.bulk_create(spent, ignore_conflicts=True)
+    revoke_user(user_id, reason=reason, code=code)
 
 
 def _parse(refresh: str) -> SessionToken:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import re
@@ -104,6 +105,18 @@ async def test_a_logout_cuts_the_sessions_connections(stack: Stack) -> None:
         assert call(stack, "/api/v1/auth/logout/", {"refresh": pair["refresh"]})[0] == 204
         assert await close_code(socket) == 4401
     assert call(stack, "/ws/online-users", token=pair["access"])[0] == 401
+    assert call(stack, "/api/v1/auth/refresh/", {"refresh": pair["refresh"]})[0] == 401
+
+
+async def test_deactivating_a_user_cuts_the_connections(stack: Stack) -> None:
+    models = "from django.contrib.auth.models import User; "
+    stack.manage("shell", "--no-imports", "-c", models + "User.objects.create_user('banned', password='pass-word-1')")
+    pair = call(stack, "/api/v1/auth/token/", {"username": "banned", "password": "pass-word-1"})[1]
+    async with connect(f"{stack.ws_url}?token={pair['access']}") as socket:
+        await welcomed(socket)
+        ban = "u = User.objects.get(username='banned'); u.is_active = False; u.save()"
+        await asyncio.to_thread(stack.manage, "shell", "--no-imports", "-c", models + ban)
+        assert await close_code(socket) == 4403
     assert call(stack, "/api/v1/auth/refresh/", {"refresh": pair["refresh"]})[0] == 401
 
 
