@@ -15,12 +15,14 @@ from realtime import metrics
 from realtime.bridge.outbox import SourceName
 from realtime.conf import RealtimeSettings
 from realtime.keys import DEAD_LETTERS
+from realtime.limits import TokenBucket
 from realtime.link import RedisLink
 
 logger = logging.getLogger(__name__)
 
 _MAX_WAITING: Final = 2_000
 _PAUSE: Final = 0.2
+_LOGGED_A_SECOND: Final = 10.0
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
@@ -45,6 +47,7 @@ class DeadLetterWriter:
         self._conf = conf
         self._waiting: deque[DeadLetter] = deque()
         self._task: asyncio.Task[None] | None = None
+        self._log_budget = TokenBucket(_LOGGED_A_SECOND, time.monotonic())
 
     def add(
         self,
@@ -55,23 +58,22 @@ class DeadLetterWriter:
         text: str,
         source: SourceName,
         done: Callable[[], None] | None = None,
-    ) -> None:
-        """Keep a message; ``done`` is called once Redis has it, or when it had to be dropped."""
-        self.total += 1
-        metrics.dead_letters.inc(reason)
-        logger.warning(
-            "message refused",
-            extra={"reason": reason, "detail": text, "source": source, "size": len(payload)},
-        )
-        cut = payload[: self._conf.dead_letter_payload]
-        letter = DeadLetter(channel[:2048], cut, len(payload), reason, text, source, time.time(), done)
+    ) -> bool:
+        """Keep a message; ``done`` is called once Redis has it. Returns false when too many wait for Redis."""
         if len(self._waiting) >= _MAX_WAITING:
             metrics.errors.inc("dead_letter_lost")
-            _call(letter.done)
-            return
-        self._waiting.append(letter)
+            return False
+        self.total += 1
+        metrics.dead_letters.inc(reason)
+        if self._log_budget.take(time.monotonic(), _LOGGED_A_SECOND, _LOGGED_A_SECOND):
+            logger.warning(
+                "message refused", extra={"reason": reason, "detail": text, "source": source, "size": len(payload)}
+            )
+        cut = payload[: self._conf.dead_letter_payload]
+        self._waiting.append(DeadLetter(channel[:2048], cut, len(payload), reason, text, source, time.time(), done))
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._write(), name="dead-letters")
+        return True
 
     async def drain(self, timeout: float) -> None:  # a bound, not a failure
         """Wait until all is written, at most ``timeout`` seconds."""
@@ -96,7 +98,8 @@ class DeadLetterWriter:
                         await asyncio.sleep(_PAUSE)
                         break
                     self._waiting.popleft()
-                    _call(letter.done)
+                    if letter.done is not None:
+                        letter.done()
         finally:
             self._task = None
 
@@ -106,8 +109,3 @@ class DeadLetterWriter:
             "channel", letter.channel, "payload", letter.payload, "size", letter.size,
             "reason", f"{letter.reason}: {letter.text}", "source", letter.source, "at", f"{letter.at:.3f}",
         )  # fmt: skip
-
-
-def _call(done: Callable[[], None] | None) -> None:
-    if done is not None:
-        done()

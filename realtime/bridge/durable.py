@@ -25,13 +25,14 @@ from realtime.link import RedisLink
 logger = logging.getLogger(__name__)
 
 GROUP: Final = "bridge"
-_COUNT: Final = 500
+_COUNT: Final = 200
 _MAX_INFLIGHT: Final = 5_000
 _CLAIM_EVERY: Final = 1.0
-_FAILED_IDLE_MS: Final = 5_000
-"""An entry of ours that failed is tried again after this time."""
+_STRAY_IDLE_MS: Final = 5_000
+"""An entry that some bridge took and forgot is claimed after this time."""
 _PAUSE: Final = 0.2
-_LEASE_PAUSE: Final = 0.02
+_BLAME_PAUSE: Final = 1.0
+_FLOW_PAUSE: Final = 0.02
 _NAMESPACE: Final = uuid.UUID("6f2f7a3e-57b1-5d0c-9d3f-0c2b7a1f9b11")
 
 
@@ -54,9 +55,11 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
 
 class DurableSource:
-    """Reads while active and ``permitted`` by the lease.
+    """Reads while active and while ``flowing`` says that what it reads can be published at once.
 
-    ``on_entry`` takes an entry; who took it calls ``done`` or ``failed`` with its id, once.
+    ``on_entry`` takes an entry; who took it calls ``done`` or ``failed`` with its id, once, and ``published`` before
+    when ``done`` will take its time. After a failure nothing new is read until the failed entry and all behind it
+    have been read again, so that the order holds.
     """
 
     def __init__(
@@ -65,19 +68,23 @@ class DurableSource:
         conf: RealtimeSettings,
         bridge_id: str,
         *,
-        permitted: Callable[[], bool],
+        flowing: Callable[[], bool],
         on_entry: Callable[[Entry], None],
     ) -> None:
         self._link = RedisLink(host, self, connect_timeout=conf.redis_connect_timeout, timeout=conf.redis_timeout)
         self._ack_link: RedisLink | None = None
         self._consumer = bridge_id
-        self._permitted = permitted
+        self._flowing = flowing
         self._on_entry = on_entry
         # Shorter than the lease: what a frozen bridge's read still takes is there to be claimed when it expires.
         self._block_ms = max(50, min(1000, int(conf.bridge_lease * 500)))
         self._active = asyncio.Event()
         self._term = 0
+        self._again = False
+        self._blame = False
+        self._failures = 0
         self._inflight: set[bytes] = set()
+        self._published: set[bytes] = set()
         self._room = asyncio.Event()
         self._acks: list[bytes] = []
         self._task: asyncio.Task[None] | None = None
@@ -105,15 +112,24 @@ class DurableSource:
             await asyncio.gather(self._task, return_exceptions=True)
         await self._link.close()
 
+    def published(self, entry_id: bytes) -> None:
+        """Note that an entry is past the point where it could be overtaken, though not yet done."""
+        self._forget(entry_id)
+        self._published.add(entry_id)
+
     def done(self, entry_id: bytes) -> None:
         """Acknowledge and delete an entry, together with all others of this turn."""
         self._forget(entry_id)
+        self._published.discard(entry_id)
         if not self._acks:
             asyncio.get_running_loop().call_soon(self._acknowledge)
         self._acks.append(entry_id)
 
-    def failed(self, entry_id: bytes) -> None:
-        """Leave an entry to be delivered again, here or by another bridge."""
+    def failed(self, entry_id: bytes, *, blame: bool = False) -> None:
+        """Have an entry delivered again, here or by another bridge; with ``blame`` it counts as a try."""
+        self._again = True
+        self._failures += 1
+        self._blame = self._blame or blame
         self._forget(entry_id)
 
     async def link_up(self, link: RedisLink) -> None:
@@ -131,10 +147,9 @@ class DurableSource:
         while True:
             await self._active.wait()
             await self._link.connected.wait()
+            # In the same term it was our own connection that failed, which is no try of the message.
+            self._again, self._blame, term = True, term != self._term, self._term
             try:
-                # In the same term it was our own connection that failed, which is no try of the message.
-                taken_over, term = term != self._term, self._term
-                await self._claim(counted=taken_over)
                 await self._read_on(term)
             except RealtimeError as error:
                 await self._after_error(error)
@@ -151,35 +166,52 @@ class DurableSource:
                 logger.warning("consumer group not made", extra={"error": str(again)})
 
     async def _read_on(self, term: int) -> None:
-        """Read new entries until this bridge is no longer the active one."""
-        claimed = time.monotonic()
+        """Read until this bridge is no longer the active one."""
+        looked = time.monotonic()
         while self._active.is_set() and term == self._term:
-            if not self._permitted():
-                await asyncio.sleep(_LEASE_PAUSE)
-                continue
-            if len(self._inflight) >= _MAX_INFLIGHT:
-                self._room.clear()
-                await self._room.wait()
-                continue
-            if time.monotonic() - claimed > _CLAIM_EVERY:
-                await self._claim(idle_ms=_FAILED_IDLE_MS)
-                claimed = time.monotonic()
-            reply = await self._link.call(
-                "XREADGROUP", "GROUP", GROUP, self._consumer, "COUNT", _COUNT, "BLOCK", self._block_ms,
-                "STREAMS", INGRESS_STREAM, ">",
-            )  # fmt: skip
-            for entry_id, fields in _entries_of(reply):
-                self._take(entry_id, fields, tries=1)
+            if not self._flowing():
+                await asyncio.sleep(_FLOW_PAUSE)
+            elif self._again:
+                await self._read_again()
+            elif len(self._inflight) + len(self._published) >= _MAX_INFLIGHT:
+                await self._wait_for_room()
+            elif time.monotonic() - looked > _CLAIM_EVERY:
+                await self._claim(idle_ms=_STRAY_IDLE_MS, counted=True)
+                looked = time.monotonic()
+            else:
+                await self._read_new()
 
-    async def _claim(self, *, idle_ms: int = 0, counted: bool = True) -> None:
+    async def _read_new(self) -> None:
+        reply = await self._link.call(
+            "XREADGROUP", "GROUP", GROUP, self._consumer, "COUNT", _COUNT, "BLOCK", self._block_ms,
+            "STREAMS", INGRESS_STREAM, ">",
+        )  # fmt: skip
+        for entry_id, fields in _entries_of(reply):
+            self._take(entry_id, fields, tries=1)
+
+    async def _read_again(self) -> None:
+        """Claim everything not acknowledged, once the fate of all that is on its way is known."""
+        while self._inflight:
+            await self._wait_for_room()
+        if self._failures:
+            await asyncio.sleep(_BLAME_PAUSE if self._blame else _PAUSE)
+        counted, self._again, self._blame, self._failures = self._blame, False, False, 0
+        await self._claim(counted=counted)
+
+    async def _wait_for_room(self) -> None:
+        self._room.clear()
+        await self._room.wait()
+
+    async def _claim(self, *, idle_ms: int = 0, counted: bool) -> None:
         """Take over what was delivered and never acknowledged, oldest first, whoever had it."""
         start = "-"
-        while self._active.is_set():
+        while self._active.is_set() and not self._again:
             pending = await self._link.call("XPENDING", INGRESS_STREAM, GROUP, "IDLE", idle_ms, start, "+", _COUNT)
             if not pending:
                 return
             start = "(" + pending[-1][0].decode()
-            tries = {row[0]: row[3] for row in pending if row[0] not in self._inflight}
+            ours = self._inflight | self._published
+            tries = {row[0]: row[3] for row in pending if row[0] not in ours}
             if tries:
                 await self._claim_some(tries, idle_ms, counted=counted)
 
@@ -196,8 +228,8 @@ class DurableSource:
                 )
 
     def _take(self, entry_id: bytes, fields: list[bytes] | None, *, tries: int) -> None:
-        if not self._active.is_set():
-            return
+        if self._again or not self._active.is_set():
+            return  # it stays with us, unacknowledged, to be claimed in its turn
         values = dict(zip(fields[::2], fields[1::2], strict=True)) if fields else {}
         self._inflight.add(entry_id)
         self._on_entry(Entry(entry_id, values.get(b"channel"), values.get(b"message"), tries))

@@ -163,6 +163,7 @@ class Election:
         if self.role is not Role.ACTIVE or view.fence != self._lease.fence:
             if view.fence > self._lease.fence + 1:
                 self._yield_jobs()  # another bridge was active since we last looked
+                self._become(Role.UNDECIDED)
             self._marks.clear()
             self._done_mark = 0
             self._lease.fence = view.fence

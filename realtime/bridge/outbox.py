@@ -27,21 +27,30 @@ MAX_TRIES: Final = 5
 """Error replies of Redis to one message before it is given up."""
 MAX_AGE: Final = 120.0
 """Seconds a message may wait for its Redis."""
-RETRY_WINDOW: Final = 2 * int(MAX_AGE)
-"""Seconds for which a filled-in id guards against a second delivery by a retry."""
+RETRY_WINDOW: Final = 20
+"""Seconds for which a filled-in id guards against a second delivery by a retry; each id costs memory in Redis."""
+_LAST_RETRY: Final = RETRY_WINDOW - 5.0
 _CHUNK: Final = 500
 _ERROR_PAUSE: Final = 0.5
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """Why a message was not published: a few words for a metric, and a text for people."""
+    """Why a message was not published: a few words for a metric, and a text for people.
 
-    reason: Literal["overflow", "expired", "redis", "restarted", "lease"]
+    ``blame`` tells a message that Redis refused from one that it never decided upon.
+    """
+
+    reason: Literal["overflow", "expired", "redis", "restarted", "lease", "unavailable"]
     text: str
+    blame: bool = False
 
 
 class Job(msgspec.Struct, gc=False):
-    """One message until it is published; ``done`` hears once what became of it."""
+    """One message until it is published; ``done`` hears once what became of it.
+
+    One from the ingress stream never waits and is not tried again here: it fails, and its source reads it again
+    with all that came after it.
+    """
 
     routed: Routed
     channel: bytes
@@ -54,7 +63,13 @@ class Job(msgspec.Struct, gc=False):
     entry_id: bytes = b""
     """Place in the ingress stream, for those that came from there."""
     tries: int = 0
+    sent: float = 0.0
     run_id: str = ""
+
+    @property
+    def lasting_id(self) -> bool:
+        """Whether a second delivery, however late, would have the same id."""
+        return self.routed.id_given or self.source == "stream"
 
     @property
     def cost(self) -> int:
@@ -86,6 +101,11 @@ class Outbox:
             return
         self._account(job)
         self._lane(job).submit(job)
+
+    @property
+    def flowing(self) -> bool:
+        """Whether a message submitted now would be sent at once, wherever it goes."""
+        return self.count < MAX_JOBS and self.size < MAX_BYTES and all(lane.flowing for lane in self._lanes)
 
     def put_first(self, jobs: Iterable[Job]) -> None:
         """Publish these before everything that waits now; call ``resume`` afterwards."""
@@ -155,11 +175,18 @@ class Lane:
 
     def submit(self, job: Job) -> None:
         """Send at once when nothing is in the way."""
-        if self._task is None and not self.waiting and self._outbox.permitted() and self._shard.up:
+        if self.flowing:
             self._send(job)
+        elif job.source == "stream":
+            self._fail(job, Failure("unavailable", "Redis is away, or others wait for it"))
         else:
             self.waiting.append(job)
             self.wake()
+
+    @property
+    def flowing(self) -> bool:
+        """Whether nothing is in the way of a message."""
+        return self._task is None and not self.waiting and self._outbox.permitted() and self._shard.up
 
     def wake(self) -> None:
         """Have a task send what waits as soon as that is possible."""
@@ -187,13 +214,14 @@ class Lane:
     def _send(self, job: Job) -> None:
         routed = job.routed
         job.run_id = self._shard.link.run_id
+        job.sent = time.monotonic()
         self._inflight.append(job)
         self._shard.publish(
             routed.group,
             routed.text,
             partial(self._answered, job),
             routed.dedupe_id,
-            None if routed.id_given else RETRY_WINDOW,
+            None if job.lasting_id else RETRY_WINDOW,
         )
 
     def _answered(self, job: Job, reply: Any) -> None:
@@ -205,13 +233,21 @@ class Lane:
             self._outbox.settle(job)
             job.done(job, reply)
             return
-        if not isinstance(reply, Unavailable):
-            job.tries += 1
-            self._pause = _ERROR_PAUSE
-            logger.warning("redis refused a message", extra={"error": str(reply), "tries": job.tries})
         metrics.errors.inc("redis")
+        refused = not isinstance(reply, Unavailable)
+        if refused:
+            job.tries += 1
+            logger.warning("redis refused a message", extra={"error": str(reply), "tries": job.tries})
+        if job.source == "stream":
+            self._fail(job, Failure("redis", str(reply), blame=refused))
+            return
+        self._pause = _ERROR_PAUSE if refused else 0.0
         self._failed.append(job)
         self.wake()
+
+    def _fail(self, job: Job, failure: Failure) -> None:
+        self._outbox.settle(job)
+        job.done(job, failure)
 
     async def _work(self) -> None:
         """Send again what failed, then what waits, until nothing does."""
@@ -236,14 +272,14 @@ class Lane:
             if failure is None:
                 self.waiting.appendleft(job)
             else:
-                self._outbox.settle(job)
-                job.done(job, failure)
+                self._fail(job, failure)
 
     def _verdict(self, job: Job) -> Failure | None:
         if job.tries >= MAX_TRIES:
             return Failure("redis", "Redis refused the message")
-        if time.monotonic() - job.received > MAX_AGE:
-            return Failure("expired", f"Redis was away for more than {MAX_AGE:g} s")
+        now = time.monotonic()
+        if now - job.received > MAX_AGE or (not job.lasting_id and now - job.sent > _LAST_RETRY):
+            return Failure("expired", "Redis was away for too long")
         if job.run_id != self._shard.link.run_id and not self._outbox.trust_persistence:
             return Failure("restarted", "Redis restarted before it had confirmed the message")
         return None

@@ -9,6 +9,7 @@ import re
 import secrets
 import socket
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from channels.layers import get_channel_layer
@@ -19,7 +20,7 @@ from realtime.bridge.election import Election, Role
 from realtime.bridge.health import HEARTBEAT, Heartbeat
 from realtime.bridge.lease import Lease
 from realtime.bridge.outbox import Failure, Job, Outbox
-from realtime.bridge.router import Refused, Routed, route
+from realtime.bridge.router import Refused, Routed, fresh_id, route
 from realtime.bridge.sources import PubSubSource
 from realtime.codes import RealtimeError
 from realtime.conf import get_settings
@@ -55,7 +56,9 @@ class Bridge:
         self.offline = OfflineWriter(self.layer, conf=self.conf, on_lost=self._on_offline_lost)
         self.lease = Lease(self.control, self.id, self.conf.bridge_lease)
         self.outbox = Outbox(self.layer, self.lease.held, trust_persistence=self.conf.trust_persistence)
-        self.durable = DurableSource(hosts[0], self.conf, self.id, permitted=self.lease.held, on_entry=self._on_entry)
+        self.durable = DurableSource(
+            hosts[0], self.conf, self.id, flowing=lambda: self.outbox.flowing, on_entry=self._on_entry
+        )
         self.election = Election(
             self.lease,
             self.outbox,
@@ -140,7 +143,7 @@ class Bridge:
     def _on_message(self, channel: bytes, payload: bytes) -> None:
         self.counters.received += 1
         try:
-            routed = route(channel, payload, self.conf)
+            routed = self._route(channel, payload)
         except Refused as refusal:
             if self.election.role is not Role.STANDBY:
                 self.counters.refused += 1
@@ -150,25 +153,41 @@ class Bridge:
 
     def _on_entry(self, entry: Entry) -> None:
         self.counters.received += 1
-        channel, message = entry.channel or b"", entry.message or b""
         try:
-            if entry.channel is None or entry.message is None:
-                raise Refused("fields", "an entry needs the fields 'channel' and 'message'")
             if entry.tries > self.conf.ingress_tries:
                 raise Refused("poison", f"given up after {self.conf.ingress_tries} deliveries")
-            routed = route(channel, message, self.conf, now=entry.added, make_id=entry.make_id)
+            if entry.channel is None or entry.message is None:
+                raise Refused("fields", "an entry needs the fields 'channel' and 'message'")
+            routed = self._route(entry.channel, entry.message, now=entry.added, make_id=entry.make_id)
         except Refused as refusal:
-            self.counters.refused += 1
-            self.dead_letters.add(
-                channel,
-                message,
-                refusal.reason,
-                text=str(refusal),
-                source="stream",
-                done=lambda: self.durable.done(entry.id),
-            )
+            self._bury(entry, refusal)
             return
-        self.outbox.submit(Job(routed, channel, "stream", time.monotonic(), self._on_done, entry_id=entry.id))
+        self.outbox.submit(Job(routed, entry.channel, "stream", time.monotonic(), self._on_done, entry_id=entry.id))
+
+    def _route(
+        self, channel: bytes, payload: bytes, *, now: float | None = None, make_id: Callable[[], str] = fresh_id
+    ) -> Routed:
+        """Route a message; whatever it holds, it never stops the bridge."""
+        try:
+            return route(channel, payload, self.conf, now=now, make_id=make_id)
+        except Refused:
+            raise
+        except Exception as error:
+            logger.exception("message not understood", extra={"size": len(payload)})
+            raise Refused("internal", f"the bridge failed on it: {type(error).__name__}") from None
+
+    def _bury(self, entry: Entry, refusal: Refused) -> None:
+        self.counters.refused += 1
+        kept = self.dead_letters.add(
+            entry.channel or b"",
+            entry.message or b"",
+            refusal.reason,
+            text=str(refusal),
+            source="stream",
+            done=lambda: self.durable.done(entry.id),
+        )
+        if not kept:
+            self.durable.failed(entry.id)
 
     def _on_done(self, job: Job, result: Published | Failure) -> None:
         if isinstance(result, Failure):
@@ -181,15 +200,17 @@ class Bridge:
         routed = job.routed
         if result.receivers == 0 and self.offline.wants(routed.user_id, routed.type):
             self.counters.offline += 1
+            if job.source == "stream":
+                self.durable.published(job.entry_id)
             self.offline.add(_offline_message(routed), lambda: self._acknowledge(job), since=job.received)
         else:
             self._acknowledge(job)
 
     def _on_failed(self, job: Job, failure: Failure) -> None:
-        self.counters.failed += 1
         if job.source == "stream":
-            self.durable.failed(job.entry_id)
+            self.durable.failed(job.entry_id, blame=failure.blame)
         else:
+            self.counters.failed += 1
             self.dead_letters.add(job.channel, job.routed.text, failure.reason, text=failure.text, source=job.source)
 
     def _acknowledge(self, job: Job) -> None:
