@@ -1,4 +1,4 @@
-"""A client as a user's device would be: it keeps positions, reconnects for ever, resumes, and writes down all it gets."""
+"""A client as a device is: it keeps positions, reconnects for ever, resumes, and writes down what it gets."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from tests.chaos.history import History, Sent
 
 
 class Workload:
-    """Sends a message to every stream each ``interval`` seconds, with ids; a durable one is tried until Redis has it."""
+    """Sends to every stream each ``interval`` seconds, with ids; durable messages are tried until Redis has them."""
 
     def __init__(
         self, redis_url: str, streams: Sequence[str], history: History, *, durable: bool, interval: float = 0.1
