@@ -318,9 +318,8 @@ class Hub:
         if shard == 0:
             self.presence.link_lost()
 
-    def _reset(self, stream: LocalStream) -> None:
-        """Tell the members that messages are lost to them, so that they load anew."""
-        at = stream.position
+    def _reset(self, stream: LocalStream, at: Position) -> None:
+        """Tell the members that messages before ``at`` are lost to them, so that they load anew."""
         result = {"recovered": False, "count": 0, "epoch": at.epoch, "offset": at.offset}
         metrics.errors.inc("stream_reset")
         logger.warning("stream history lost", extra={"node": self.node, "group": stream.group})

@@ -86,6 +86,10 @@ class Sequencer:
         return self._release()
 
     def _release(self) -> list[Item]:
-        """Feed the held messages again; those behind another hole stay held."""
+        """Feed the held messages again; those behind another hole stay held.
+
+        Those of another epoch are dropped: the answer that brought us here is younger, so their epoch has ended.
+        """
         held, self.held = self.held, None
-        return [item for item in held or () if self.feed(item) is Feed.DELIVER]
+        current = [item for item in held or () if item.epoch == self.epoch]
+        return [item for item in current if self.feed(item) is Feed.DELIVER]

@@ -57,7 +57,7 @@ class Streams:
         layer: StreamLoopLayer,
         fanout: Fanout,
         *,
-        on_reset: Callable[[LocalStream], None],
+        on_reset: Callable[[LocalStream, Position], None],
         on_open: Callable[[LocalStream], None],
         on_close: Callable[[LocalStream], None],
     ) -> None:
@@ -83,12 +83,20 @@ class Streams:
     def pin(self, group: str, name: str, callback: Callback) -> LocalStream:
         """Take part in a stream whether or not it has members."""
         self._pinned.add(group)
-        return self._streams.get(group) or self._open(group, name, "", callback)
+        stream = self._streams.get(group)
+        if stream is None:
+            stream = self._open(group, name, "")
+            self._begin(stream, callback)
+        return stream
 
     def enter(self, group: str, name: str, key: str, connection: Connection, callback: EnterCallback) -> None:
         """Make a connection a member; ``callback`` gets the position behind which it hears everything."""
-        stream = self._streams.get(group) or self._open(group, name, key, _ignore)
-        if stream.started:
+        stream = self._streams.get(group)
+        if stream is None:
+            stream = self._open(group, name, key)
+            stream.waiters.append((connection, callback))
+            self._begin(stream, _ignore)
+        elif stream.started:
             stream.members[connection] = None
             callback(stream.position)
         else:
@@ -104,9 +112,14 @@ class Streams:
         del stream.members[connection]
         self._close_if_unused(stream)
 
-    def _open(self, group: str, name: str, key: str, callback: Callback) -> LocalStream:
+    def _open(self, group: str, name: str, key: str) -> LocalStream:
         stream = self._streams[group] = LocalStream(group, name, key)
         self._on_open(stream)
+        return stream
+
+    def _begin(self, stream: LocalStream, callback: Callback) -> None:
+        """Subscribe and read the position; whoever waits is answered, perhaps at once while Redis is away."""
+        group = stream.group
         self._layer.join(group, _ignore)
 
         def started(history: History | Exception) -> None:
@@ -120,7 +133,6 @@ class Streams:
             callback(None)
 
         self._layer.read(group, None, started)
-        return stream
 
     def _start(self, stream: LocalStream, top: Position) -> None:
         stream.started = True
@@ -180,7 +192,8 @@ class Streams:
                 return
             ready = sequencer.fill(history.recovered, history.top, history.missed)
             if not history.recovered:
-                self._on_reset(stream)
+                start = ready[0].offset - 1 if ready else sequencer.offset
+                self._on_reset(stream, Position(sequencer.epoch, start))
             for item in ready:
                 self._deliver(stream, item)
             if sequencer.held or (sequencer.epoch == history.top.epoch and sequencer.offset < history.top.offset):
