@@ -158,6 +158,7 @@ export class FakeGateway {
       streams[name] = { recovered, count: recovered ? missed.length : 0, ...this.position(name) };
       if (recovered) replay.push(...missed);
     }
+    this.ack(peer, { id }, null);
     peer.send({ type: "resumed", id, content: { streams } });
     for (const message of replay) peer.send(message);
   }

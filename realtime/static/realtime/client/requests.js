@@ -46,6 +46,7 @@ export class Requests {
 
   /** Hands an `ack`, `pong`, `resumed` or `error` to whoever asked. @returns {boolean} false when nobody did */
   answer(message) {
+    if (message.type === "ack" && this.#pending.get(message.id)?.item.type === "resume") return true; // `resumed` follows
     const entry = this.#take(message.id);
     if (!entry) return false;
     if (message.type !== "error") entry.done(message);
