@@ -54,6 +54,7 @@ def _console_texts() -> dict[str, object]:
         },
         "again": _("trying again in"),
         "leave": _("Leave this room"),
+        "token": _("The token is not valid"),
         "refused": _("The message was not accepted for sending."),
     }
 

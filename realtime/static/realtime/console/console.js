@@ -57,7 +57,8 @@ function show(state) {
 client.onState(show);
 client.onClose(({ code, reason, retry, delay }) => {
   note("close", `${code} ${reason}` + (retry ? ` – ${texts.again} ${Math.round((delay ?? 0) / 100) / 10} s` : ""));
-  if (!retry && code !== 1000) $("login-problem").textContent = `${reason || texts.states.closed} (${code})`;
+  if (retry || code === 1000) return;
+  $("login-problem").textContent = code === 4401 ? texts.token : `${reason || texts.states.closed} (${code})`;
 });
 client.onGap(({ stream }) => note("gap", stream));
 client.on("*", (message) => frames.add("in", message));
