@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -28,11 +29,11 @@ def development_login(directory: Path) -> Login:
     from realtime.auth.minting import mint_access_token
 
     password = development_secret(directory, "DEV_PASSWORD")[:12]
-    user, _ = get_user_model().objects.get_or_create(
-        username=USERNAME, defaults={"is_staff": True, "is_superuser": True}
-    )
+    users = get_user_model().objects
+    user = users.filter(username=USERNAME).first() or users.create_superuser(USERNAME, password=password)
     if not user.check_password(password):
         user.set_password(password)
         user.save()
+        time.sleep(1)  # a new password revokes the tokens of the second it was set in
     token = mint_access_token(str(user.pk), username=USERNAME, is_staff=user.is_staff, ttl=TOKEN_SECONDS)
     return Login(username=USERNAME, password=password, token=token)
