@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import jwt
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 from django.utils.module_loading import import_string
 
+from realtime.auth.origin import build_rules
+from realtime.auth.tokens import TokenVerifier, rules_from_settings
 from realtime.conf import build_settings
 
 
@@ -23,3 +26,19 @@ def check_realtime_settings(**_: Any) -> list[CheckMessage]:
     except ImportError as error:
         return [Error(f"settings.REALTIME['room_policy']: {error}", id="realtime.E002")]
     return []
+
+
+@register("realtime")
+def check_access_settings(**_: Any) -> list[CheckMessage]:
+    """Report what is no origin in ``ALLOWED_ORIGINS``, and keys no token can be verified with (realtime.E003, E004)."""
+    problems: list[CheckMessage] = []
+    try:
+        build_rules(getattr(settings, "ALLOWED_ORIGINS", ()))
+    except ValueError as error:
+        problems.append(Error(f"settings.ALLOWED_ORIGINS: {error}", id="realtime.E003"))
+    try:
+        TokenVerifier(rules_from_settings())
+    except (jwt.PyJWTError, NotImplementedError, ValueError, TypeError) as error:
+        text = f"settings.SIMPLE_JWT: tokens cannot be verified with this algorithm and key ({type(error).__name__})"
+        problems.append(Error(text, id="realtime.E004"))
+    return problems
