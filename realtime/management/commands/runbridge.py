@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import logging
 import os
 import signal
 from typing import Any
@@ -14,6 +15,8 @@ from django.utils.translation import gettext as _
 
 from realtime.bridge.health import HealthServer
 from realtime.bridge.runner import Bridge
+
+logger = logging.getLogger(__name__)
 
 HELP = """
 Run one bridge: it reads what services publish in Redis (PUBLISH websocket:broadcast | user:<id> | room:<room> |
@@ -44,20 +47,11 @@ class Command(BaseCommand):
         parser.add_argument(
             "--metrics-host", default="127.0.0.1", metavar="HOST", help=_("address for --metrics-port (%(default)s)")
         )
-        parser.add_argument("--no-uvloop", action="store_true", help=_("use asyncio's own event loop"))
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with asyncio.Runner(loop_factory=None if options["no_uvloop"] else _fast_loop()) as runner:
-            runner.run(_run(options["metrics_host"], options["metrics_port"]))
-
-
-def _fast_loop() -> Any:
-    """Return uvloop's loop factory, or None when it is not installed."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
+        # asyncio's own loop: uvloop saves nothing here (22 µs of CPU per message with either), because one read brings
+        # hundreds of messages.
+        asyncio.run(_run(options["metrics_host"], options["metrics_port"]))
 
 
 async def _run(metrics_host: str, metrics_port: int | None) -> None:
@@ -83,10 +77,8 @@ async def _run(metrics_host: str, metrics_port: int | None) -> None:
 
 
 def _serve_health(bridge: Bridge, host: str, port: int | None) -> HealthServer | None:
-    import logging
-
     if port is None:
         return None
     server = HealthServer(host, port, bridge.state)
-    logging.getLogger("realtime.bridge").info("health served", extra={"address": f"http://{host}:{server.port}/"})
+    logger.info("health served", extra={"address": f"http://{host}:{server.port}/"})
     return server
