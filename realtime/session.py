@@ -208,6 +208,9 @@ class Session:
         if len(streams) > self._conf.max_rooms + 2:
             raise ProtocolError(ErrorCode.INVALID, f"at most {self._conf.max_rooms + 2} streams can be resumed")
         positions = {name: _position(name, value, self._conf.max_name_length) for name, value in streams.items()}
+        rooms = {name.removeprefix(ROOM_STREAM_PREFIX) for name in positions if name.startswith(ROOM_STREAM_PREFIX)}
+        if len(rooms.union(self.rooms or ())) > self._conf.max_rooms:
+            raise ProtocolError(ErrorCode.FORBIDDEN, f"a connection may be in at most {self._conf.max_rooms} rooms")
         return Resume(positions, message.id)
 
     def _refresh_token(self, message: ClientMessage) -> Effect:
