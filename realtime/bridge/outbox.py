@@ -239,7 +239,7 @@ class Lane:
             job.tries += 1
             logger.warning("redis refused a message", extra={"error": str(reply), "tries": job.tries})
         if job.source == "stream":
-            self._fail(job, Failure("redis", str(reply), blame=refused))
+            self._fail(job, Failure("redis" if refused else "unavailable", str(reply), blame=refused))
             return
         self._pause = _ERROR_PAUSE if refused else 0.0
         self._failed.append(job)
