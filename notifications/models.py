@@ -18,7 +18,7 @@ def digest_of(recipient: str, message_id: str) -> str:
 
     The two themselves may be longer than PostgreSQL takes in one unique index.
     """
-    return hashlib.sha256(f"{recipient}\0{message_id}".encode()).hexdigest()
+    return hashlib.sha256(f"{recipient}\0{message_id}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class StoredMessageQuerySet(models.QuerySet["StoredMessage"]):

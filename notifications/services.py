@@ -1,7 +1,8 @@
 """What a Django project does with notifications: store and send, mark as read, count, delete.
 
 Every change that other devices of the user should show is told to them with a ``data_update``
-``{entity: "notification", action: "read" | "read_all" | "delete", data: {ids?, unread}}`` after the commit.
+``{entity: "notification", action: "read" | "read_all" | "delete", data: {ids?, unread}}`` after the commit (``ids``
+are missing when there are very many).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import uuid
 from collections.abc import Iterable
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.db import transaction
 from django.utils import timezone
 
@@ -23,6 +25,9 @@ from notifications.outgoing import Outgoing, UserId, user_name
 from notifications.shortcuts import default_client
 
 logger = logging.getLogger(__name__)
+
+_MAX_TOLD = 500
+"""More ids than these are not listed to the other devices: of the longest, no more fit into one message."""
 
 
 def notify(  # noqa: PLR0913  # the fields of the contract
@@ -58,6 +63,10 @@ def notify(  # noqa: PLR0913  # the fields of the contract
     return row
 
 
+anotify = sync_to_async(notify)
+"""``notify`` for asyncio; its transaction is its own, as Django's transactions are synchronous."""
+
+
 def publish_on_commit(message: Outgoing, *, must_send: bool = False) -> None:
     """Send a built message (``notifications.outgoing``) after the commit; at once when there is no transaction.
 
@@ -69,12 +78,24 @@ def publish_on_commit(message: Outgoing, *, must_send: bool = False) -> None:
 
 def mark_read(user_id: UserId, message_ids: Iterable[str]) -> int:
     """Mark messages of a user as read and tell the user's devices; returns how many were unread."""
-    return _mark_read(user_name(user_id), list(message_ids))
+    user = user_name(user_id)
+    rows = _of(user).with_ids(user, list(message_ids)).unread()
+    with transaction.atomic():
+        found = list(rows.values_list("message_id", flat=True))
+        count = _set_read(rows)
+        if count:
+            _tell_devices(user, "read", found)
+    return count
 
 
 def mark_all_read(user_id: UserId) -> int:
     """Mark all messages of a user as read and tell the user's devices; returns how many were unread."""
-    return _mark_read(user_name(user_id), None)
+    user = user_name(user_id)
+    with transaction.atomic():
+        count = _set_read(_of(user).unread())
+        if count:
+            _tell_devices(user, "read_all", None)
+    return count
 
 
 def unread_count(user_id: UserId) -> int:
@@ -84,11 +105,13 @@ def unread_count(user_id: UserId) -> int:
 
 def delete(user_id: UserId, message_ids: Iterable[str]) -> int:
     """Delete messages of a user and tell the user's devices; returns how many there were."""
-    user, ids = user_name(user_id), list(message_ids)
+    user = user_name(user_id)
+    rows = _of(user).with_ids(user, list(message_ids))
     with transaction.atomic():
-        count, _ = _of(user).with_ids(user, ids).delete()
+        found = list(rows.values_list("message_id", flat=True))
+        count, _ = rows.delete()
         if count:
-            _tell_devices(user, "delete", ids)
+            _tell_devices(user, "delete", found)
     return count
 
 
@@ -112,19 +135,14 @@ def _store(user: str, message: Outgoing) -> StoredMessage:
     return row
 
 
-def _mark_read(user: str, ids: list[str] | None) -> int:
-    rows = _of(user) if ids is None else _of(user).with_ids(user, ids)
-    with transaction.atomic():
-        # Who read it elsewhere need not get it again at the next connect.
-        count = rows.unread().update(read_at=timezone.now(), awaiting=False)
-        if count:
-            _tell_devices(user, "read_all" if ids is None else "read", ids)
-    return count
+def _set_read(rows: StoredMessageQuerySet) -> int:
+    # Who read it elsewhere need not get it again at the next connect.
+    return rows.update(read_at=timezone.now(), awaiting=False)
 
 
 def _tell_devices(user: str, action: str, ids: list[str] | None) -> None:
     data: dict[str, Any] = {"unread": unread_count(user)}
-    if ids is not None:
+    if ids is not None and len(ids) <= _MAX_TOLD:
         data["ids"] = ids
     content = {"entity": "notification", "action": action, "data": data}
     publish_on_commit(outgoing.message(user, content, type="data_update"))

@@ -7,12 +7,13 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import OpenApiResponse, inline_serializer
 from rest_framework import serializers, status
-from rest_framework.exceptions import APIException, ValidationError
+from rest_framework.exceptions import APIException, ParseError, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from notifications.errors import InvalidMessage, NotificationError
+from notifications.outgoing import MAX_PAYLOAD
 
 _Detail = inline_serializer("NotificationProblem", {"detail": serializers.CharField()})
 
@@ -23,6 +24,10 @@ NOT_FOUND = OpenApiResponse(_Detail, description=_("The caller has no such messa
 NOT_SENT = OpenApiResponse(_Detail, description=_("Redis did not take the message; try again with the same id."))
 
 
+_MAX_BODY = 2 * MAX_PAYLOAD
+"""Bytes; JSON may write a character longer than the message needs it."""
+
+
 class NotSent(APIException):
     """503: Redis did not take the message."""
 
@@ -31,13 +36,32 @@ class NotSent(APIException):
     default_code = "not_sent"
 
 
+class TooLarge(APIException):
+    """413: the body is too large."""
+
+    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+    default_detail = _("The body is too large.")
+    default_code = "too_large"
+
+
 class NotificationView(APIView):
-    """Translates this package's errors: 400 for a refused message, 503 for one that was not sent."""
+    """Translates this package's errors: 400 for a refused message, 503 for one that was not sent.
+
+    A body larger than any message could be is refused before it is read.
+    """
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Check the size of the body."""
+        super().initial(request, *args, **kwargs)
+        if int(request.META.get("CONTENT_LENGTH") or 0) > _MAX_BODY:
+            raise TooLarge
 
     def handle_exception(self, exc: Exception) -> Response:
         """Answer an error."""
         if isinstance(exc, InvalidMessage):
             exc = ValidationError({"detail": [str(exc)]})
+        elif isinstance(exc, RecursionError):
+            exc = ParseError(_("JSON is nested too deep."))
         elif isinstance(exc, NotificationError):
             exc = NotSent()
         return super().handle_exception(exc)

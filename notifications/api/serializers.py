@@ -68,7 +68,10 @@ class IdsSerializer(serializers.Serializer[Any]):
     """Messages by their ids."""
 
     ids = serializers.ListField(
-        child=serializers.CharField(max_length=MAX_NAME), min_length=1, max_length=MAX_IDS, help_text=_("Message ids.")
+        child=serializers.CharField(max_length=MAX_NAME, trim_whitespace=False),
+        min_length=1,
+        max_length=MAX_IDS,
+        help_text=_("Message ids."),
     )
 
 

@@ -258,3 +258,26 @@ def test_staff_notify_everybody_and_tell_of_changes(client):
 def test_what_the_gateway_would_not_take_is_a_400_with_the_reason(client, path, body):
     assert post(path, body, is_staff=True, status=400)
     assert client.sent == []
+
+
+HOSTILE = {
+    "nested too deep": b'{"entity":"a","action":"b","data":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "a huge integer": b'{"entity":"a","action":"b","data":' + b"9" * 5000 + b"}",
+    "not a number": b'{"entity":"a","action":"b","data":NaN}',
+    "a lone surrogate": b'{"entity":"a","action":"b","data":"\\ud800"}',
+    "infinity": b'{"entity":"a","action":"b","data":1e999}',
+    "not JSON": b"{",
+    "not UTF-8": b'{"entity":"\xff"}',
+}
+
+
+@pytest.mark.parametrize("body", HOSTILE.values(), ids=HOSTILE.keys())
+def test_hostile_json_is_a_400(client, body):
+    answer = api(is_staff=True).post(URL + "data-update/", body, content_type="application/json")
+    assert answer.status_code == 400
+    assert client.sent == []
+
+
+def test_a_body_larger_than_any_message_is_refused_unread(client):
+    answer = api(is_staff=True).post(URL + "data-update/", b" " * 2_097_153, content_type="application/json")
+    assert answer.status_code == 413

@@ -99,7 +99,7 @@ def test_marking_as_read_tells_the_users_other_devices(client):
     assert told_devices(client) == [
         (
             "websocket:user:1",
-            {"entity": "notification", "action": "read", "data": {"unread": 1, "ids": ["a", "b", "unknown"]}},
+            {"entity": "notification", "action": "read", "data": {"unread": 1, "ids": ["b", "a"]}},
         )
     ]
 
@@ -122,3 +122,16 @@ def test_deleting_tells_the_users_other_devices_once(client):
     assert services.delete(1, ["a"]) == 0
     assert StoredMessage.objects.get().recipient == "2"
     assert [content["action"] for _, content in told_devices(client)] == ["delete"]
+
+
+def test_very_many_ids_are_not_listed_to_the_other_devices(client):
+    ids = [f"{n}-{'x' * 100}" for n in range(501)]
+    for name in ids:
+        services.notify(1, "a", "b", id=name)
+    assert services.mark_read(1, ids) == 501
+    assert told_devices(client)[-1][1]["data"] == {"unread": 0}
+
+
+async def test_a_view_in_asyncio_notifies_too(client):
+    row = await services.anotify(1, "a", "b")
+    assert client.sent[0].id == row.message_id
