@@ -38,9 +38,8 @@ class Ingress:
 
     def routed(self) -> list[Routed]:
         """Return what came, as the bridge would pass it on; raises ``Refused`` for what it would not take."""
-        came: list[Any] = [
-            (fields[b"channel"], fields[b"message"]) for _, fields in self.client.xrange(keys.INGRESS_STREAM)
-        ]
+        entries: Any = self.client.xrange(keys.INGRESS_STREAM)
+        came: list[Any] = [(fields[b"channel"], fields[b"message"]) for _, fields in entries]
         while message := self._listener.get_message(timeout=0.2):
             came.append((message["channel"], message["data"]))
         return [route(channel, payload, RealtimeSettings()) for channel, payload in came]
