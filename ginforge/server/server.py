@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import socket
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import Any, cast
@@ -31,6 +32,7 @@ HEARTBEAT_LOST = 4408
 BACKLOG = 4096
 # What ``await send()`` of a response body lets wait before it waits itself.
 _RESPONSE_HIGH = 256 * 1024
+_OPENED_PER_TURN = 8
 _FULL_COLLECTION_SECONDS = 3600
 
 
@@ -70,6 +72,7 @@ class GatewayServer(Server):
         # handshake the application has not answered.
         self.unread: dict[Front, int] = {}
         self.waiting: dict[GatewayWebSocket, int] = {}
+        self.opening: deque[tuple[GatewayWebSocket, dict[str, Any]]] = deque()
         # Disconnected but with an application still running, oldest first.
         self.leaving: dict[Any, int] = {}
         # Open connections by the second at which they are pinged next.
@@ -159,8 +162,22 @@ class GatewayServer(Server):
         return inbox
 
     def start_websocket(self, protocol: GatewayWebSocket, scope: dict[str, Any]) -> None:
-        """Start the application for a connection whose handshake is under way."""
-        self._start(protocol, scope, protocol.inbox, protocol.send)
+        """Start the application for a connection whose handshake is under way; in a storm, when its turn comes.
+
+        A storm of connects would otherwise fill one turn of the event loop with a step of every new application, and
+        hold up what is delivered to the connections there are.
+        """
+        self.opening.append((protocol, scope))
+        if len(self.opening) == 1:
+            self.loop.call_soon(self._open_some)
+
+    def _open_some(self) -> None:
+        for _ in range(min(_OPENED_PER_TURN, len(self.opening))):
+            protocol, scope = self.opening.popleft()
+            if protocol in self.waiting:
+                self._start(protocol, scope, protocol.inbox, protocol.send)
+        if self.opening:
+            self.loop.call_soon(self._open_some)
 
     def _start(self, protocol: Any, scope: Any, inbox: Inbox, send: Callable[[Any], Awaitable[None]]) -> None:
         coroutine = self.application(scope, inbox.get, send)
