@@ -16,8 +16,8 @@ from tests.benchmarks.peers import PEERS, Peer, PeerMissing, Stage
 from tests.benchmarks.processes import ServerFailed, raise_file_limit
 from tests.benchmarks.results import PeerResult, Results
 
-_GATEWAY_SETTINGS = {"presence_audience": "nobody"}
-"""No peer tells everybody who comes and goes; with that on, a connect storm is a broadcast storm too."""
+_GATEWAY_SETTINGS = {"presence_audience": "nobody", "message_rate": 10_000.0, "message_burst": 10_000.0}
+"""No peer tells everybody who comes and goes (a storm of connects would be one of broadcasts), or limits the rate."""
 
 
 def main() -> int:

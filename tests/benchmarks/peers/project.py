@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
+import urllib.request
 from collections.abc import Iterator
+from http import HTTPStatus
 from importlib.metadata import version
 from pathlib import Path
 
 from ginforge.embedded import LOOPBACK, EmbeddedValkey
 from tests.benchmarks.peers.base import JWT_KEY, Peer, Route, Running, Stage, local_port, serving
-from tests.benchmarks.peers.bridging import subscribed
 from tests.benchmarks.processes import Server
 
 _ROOT = Path(__file__).parents[3]
+_NO_ACCESS_LOG = ("--access-log", os.devnull)
 _APPLICATION = "ginforge.asgi:application"
 
 
@@ -27,9 +30,18 @@ def environment(stage: Stage, redis_url: str) -> dict[str, str]:
         "JWT_SIGNING_KEY": JWT_KEY,
         "ALLOWED_HOSTS": LOOPBACK,
         "DEBUG": "0",
+        "ENV_FILE": "",
+        "DJANGO_SETTINGS_MODULE": "ginforge.settings",
         "LOG_LEVEL": "WARNING",
         "REALTIME": json.dumps(dict(stage.gateway_settings)),
     }
+
+
+def _ready(port: int) -> bool:
+    """Ask the gateway whether its bridge is there too."""
+    with contextlib.suppress(OSError), urllib.request.urlopen(f"http://{LOOPBACK}:{port}/readyz", timeout=5) as answer:
+        return bool(answer.status == HTTPStatus.OK)
+    return False
 
 
 class Project(Peer):
@@ -37,7 +49,7 @@ class Project(Peer):
 
     name = "project"
     label = "This project"
-    note = "history, ids, presence, JWT and heartbeat on; its news of who came and went off, as no peer has that"
+    note = "history, ids, presence, JWT and heartbeat on; off: news of who came and went, rate limit (no peer has them)"
 
     def versions(self, stage: Stage) -> dict[str, str]:
         """Return the versions of Daphne, Channels and Django."""
@@ -45,7 +57,7 @@ class Project(Peer):
 
     def command(self, port: int) -> list[str]:
         """Return the server's command line."""
-        return [sys.executable, "-m", "ginforge.server", "-b", LOOPBACK, "-p", str(port), _APPLICATION]
+        return [sys.executable, "-m", "ginforge.server", *_NO_ACCESS_LOG, "-b", LOOPBACK, "-p", str(port), _APPLICATION]
 
     @contextlib.contextmanager
     def start(self, stage: Stage) -> Iterator[Running]:
@@ -60,7 +72,7 @@ class Project(Peer):
                 Server([*manage, "runbridge"], log=stage.log(f"{self.name}-bridge"), env=env) as bridge,
                 serving(self.command(port), stage=stage, name=self.name, port=port, env=env) as server,
             ):
-                bridge.wait_until(lambda: subscribed(valkey.url))
+                server.wait_until(lambda: _ready(port))
                 url = f"ws://{LOOPBACK}:{port}/ws"
                 route = Route(url=url, user_url=url, room_url=url, publish=valkey.url, token_key=JWT_KEY)
                 yield Running(server, route, valkey, bridge)
