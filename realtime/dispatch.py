@@ -107,6 +107,8 @@ class Dispatcher:
         if connection.inbox is None:
             return False
         connection.inbox.extend(rest)
+        if len(connection.inbox) >= self._hub.conf.max_inbound_queue:
+            connection.socket.pause_reading()
         return True
 
     def _spawn(self, connection: Connection, request: MessageId | None, work: Awaitable[None]) -> None:
