@@ -36,6 +36,7 @@ async def _live(receive: Receive, send: Send) -> None:
     """Bring the hub up with the process, and take it out of the cluster at its end."""
     hub = get_hub()
     runtime.on_drain.append(hub.drain)
+    hub.buffered_bytes = lambda: runtime.buffered_bytes
     await receive()
     starting = asyncio.get_running_loop().create_task(hub.start_when_possible())
     await send({"type": "lifespan.startup.complete"})

@@ -74,6 +74,8 @@ class Hub:
         self.users = 0
         self.rooms = 0
         self.draining = False
+        self.buffered_bytes: Callable[[], int] = self._count_buffered
+        """Bytes that wait for slow clients; a server that knows without counting may put its own function here."""
         self._awaited: dict[Connection, asyncio.TimerHandle] = {}
         self.policy: RoomPolicy = import_string(conf.room_policy)()
         self.fanout = Fanout(_count_fanout)
@@ -284,6 +286,9 @@ class Hub:
         for connection in [c for c in self.connections.values() if c.session.principal.expires_at <= now]:
             self.close(connection, CloseCode.UNAUTHORIZED, _("The token has expired"), error=ErrorCode.UNAUTHORIZED)
             metrics.errors.inc("token_expired")
+
+    def _count_buffered(self) -> int:
+        return sum(connection.socket.buffered_bytes for connection in self.connections.values())
 
     # What the layer tells (Sink)
 

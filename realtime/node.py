@@ -31,6 +31,8 @@ class NodeInfo:
         metrics.live_connections.set(len(hub.connections))
         metrics.live_users.set(hub.users)
         metrics.live_rooms.set(hub.rooms)
+        buffered = hub.buffered_bytes()
+        metrics.buffered_bytes.set(buffered)
         return {
             "node": hub.node,
             "version": self._version,
@@ -42,6 +44,7 @@ class NodeInfo:
             "users": hub.users,
             "rooms": hub.rooms,
             "memory": _resident_bytes(),
+            "buffered": buffered,
             "draining": hub.draining,
         }
 
