@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 
+import jwt
 import pytest
 
-from tests.integration.programs import ROOT, passing_environment
-from tests.integration.stack import production_environment
+from tests.integration.programs import ROOT, manage, passing_environment
+from tests.integration.stack import SIGNING_KEY, production_environment
 
 ENTRIES = {
     "manage.py": ["manage.py", "check"],
@@ -44,3 +47,17 @@ def test_a_weak_secret_ends_the_start_with_one_line(entry: str, secrets: dict[st
 def test_good_secrets_start() -> None:
     done = run("manage.py")
     assert "refusing" not in done.stderr
+
+
+def test_tokens_carry_the_issuer_and_audience_of_the_environment() -> None:
+    env = production_environment(JWT_ISSUER="https://issuer.example", JWT_AUDIENCE="realtime")
+    token = manage("issuetoken", "7", env=env).strip()
+    claims = jwt.decode(token, SIGNING_KEY, ["HS256"], issuer="https://issuer.example", audience="realtime")
+    assert claims["user_id"] == "7"
+
+
+def test_with_debug_the_secrets_are_made_once_and_kept(tmp_path: Path) -> None:
+    env = production_environment(DEBUG="1", SECRET_KEY="", JWT_SIGNING_KEY="", DEVELOPMENT_DIR=str(tmp_path / "dev"))
+    tokens = [manage("issuetoken", "7", env=env).strip() for _ in range(2)]
+    key = json.loads((tmp_path / "dev" / "secrets.json").read_text())["JWT_SIGNING_KEY"]
+    assert [jwt.decode(token, key, ["HS256"])["user_id"] for token in tokens] == ["7", "7"]
