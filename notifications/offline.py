@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, TypeVar
 
 from django.db import transaction
+from django.db.models import F, Sum, Window
+from django.db.models.functions import Length
 from django.utils import timezone
 
 from notifications.models import StoredMessage, digest_of
@@ -20,6 +22,11 @@ T = TypeVar("T")
 
 _CHUNK: Final = 500
 """Values in one IN list; SQLite takes no more than a few thousand."""
+_PORTION: Final = 262_144
+"""Characters sent to one user at once; a quarter of what is buffered for a client before it is cut."""
+_SIZE_BEFORE: Final = Window(
+    Sum(Length("text")), partition_by=F("recipient"), order_by=[F("accepted_order").asc(), F("pk").asc()]
+) - Length("text")
 
 
 class DatabaseOfflineStore:
@@ -50,12 +57,14 @@ class DatabaseOfflineStore:
         StoredMessage.objects.bulk_update(known, ["awaiting", "accepted_order", "text"], batch_size=_CHUNK)
 
     def pending(self, user_ids: Iterable[str]) -> dict[str, list[OfflineMessage]]:
-        """Return what waits for each of these users, in order of acceptance; users without anything are left out."""
+        """Return what waits for each of these users, in order of acceptance; users without anything are left out.
+
+        Of one user at most about 256 KiB: the gateway comes again for the rest when the client has taken it.
+        """
         found: dict[str, list[OfflineMessage]] = {}
         for chunk in _chunks(list(user_ids)):
-            for row in StoredMessage.objects.filter(recipient__in=chunk, awaiting=True).order_by(
-                "accepted_order", "pk"
-            ):
+            rows = StoredMessage.objects.filter(recipient__in=chunk, awaiting=True)
+            for row in rows.annotate(before=_SIZE_BEFORE).filter(before__lt=_PORTION).order_by("accepted_order", "pk"):
                 found.setdefault(row.recipient, []).append(_message(row))
         return found
 

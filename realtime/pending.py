@@ -19,6 +19,8 @@ _GATHER: Final = 0.01
 """Seconds in which connects are gathered into one read."""
 _PATIENCE: Final = 1.0
 """Live messages wait no longer than this for the store."""
+_BREATH: Final = 0.02
+"""Seconds between looks whether a slow client has taken its portion."""
 
 
 Release = Callable[..., None]
@@ -43,49 +45,69 @@ class PendingReader:
         if offline_store() is None:
             self._release(connection)
             return
-        loop = asyncio.get_running_loop()
+        asyncio.get_running_loop().call_later(_PATIENCE, self._release, connection, connection.socket)
+        self._queue(connection, already)
+
+    def _queue(self, connection: Connection, already: Iterable[str]) -> None:
         self._waiting.setdefault(connection, set()).update(already)
-        loop.call_later(_PATIENCE, self._release, connection, connection.socket)
         if self._task is None:
-            self._task = loop.create_task(self._work(), name="pending-reader")
+            self._task = asyncio.get_running_loop().create_task(self._work(), name="pending-reader")
+
+    def _go_on(self, connection: Connection, already: set[str]) -> None:
+        """Read the next portion once the client has taken the last one."""
+        if connection.closing:
+            return
+        if connection.socket.buffered_bytes:
+            asyncio.get_running_loop().call_later(_BREATH, self._go_on, connection, already)
+        else:
+            self._queue(connection, already)
 
     async def _work(self) -> None:
         await asyncio.sleep(_GATHER)
         while self._waiting:
             batch, self._waiting = self._waiting, {}
+            served: set[Connection] = set()
             try:
-                await self._serve(batch)
+                served = await self._serve(batch)
             except Exception:
                 metrics.errors.inc("offline_store")
                 logger.exception("stored messages cannot be read")
-            for connection in batch:
-                self._release(connection)
+            for connection, already in batch.items():
+                if connection in served:
+                    self._go_on(connection, already)
+                else:
+                    self._release(connection)
         self._task = None
 
-    async def _serve(self, batch: Mapping[Connection, set[str]]) -> None:
+    async def _serve(self, batch: Mapping[Connection, set[str]]) -> set[Connection]:
+        """Send a portion of what is stored; returns the connections for which there may be more."""
         store = offline_store()
         if store is None:
-            return
+            return set()
         user_ids = sorted({connection.principal.user_id for connection in batch})
         pending = await database_sync_to_async(store.pending)(user_ids)
         delivered: dict[tuple[str, str], OfflineMessage] = {}
+        served = set()
         for connection, already in batch.items():
-            for message in self._send(connection, already, pending.get(connection.principal.user_id, ())):
-                delivered[message.user_id, message.message_id] = message
+            messages = pending.get(connection.principal.user_id, ())
+            if connection.closing or not messages:
+                continue
+            delivered |= {(message.user_id, message.message_id): message for message in messages}
+            if self._send(connection, already, messages):
+                served.add(connection)
         if delivered:
             await self._mark(store, list(delivered.values()))
+        return served
 
-    def _send(
-        self, connection: Connection, already: set[str], messages: Sequence[OfflineMessage]
-    ) -> Sequence[OfflineMessage]:
-        if connection.closing or not messages:
-            return ()
+    def _send(self, connection: Connection, already: set[str], messages: Sequence[OfflineMessage]) -> bool:
+        """Send what this connection has not been sent; false when that was nothing, so that nobody reads for ever."""
         sent = connection.pending_ids = connection.pending_ids or set()
-        for message in messages:
-            if message.message_id not in already and message.message_id not in sent:
+        fresh = [message for message in messages if message.message_id not in sent]
+        for message in fresh:
+            sent.add(message.message_id)
+            if message.message_id not in already:
                 connection.reply(message.text.encode())
-                sent.add(message.message_id)
-        return messages
+        return bool(fresh)
 
     async def _mark(self, store: OfflineStore, messages: list[OfflineMessage]) -> None:
         await database_sync_to_async(store.mark_delivered)(messages)

@@ -66,7 +66,11 @@ class OfflineStore(Protocol):
         """Keep the messages, in this order; a repeated (user_id, message_id) changes nothing."""
 
     def pending(self, user_ids: Iterable[str]) -> Mapping[str, Sequence[OfflineMessage]]:
-        """Return what is kept and not yet delivered, in order of acceptance."""
+        """Return what is kept and not yet delivered, in order of acceptance.
+
+        May be the first portion of it, of a size that fits a client's write buffer: it is called again until it
+        returns nothing for a user.
+        """
 
     def mark_delivered(self, messages: Sequence[OfflineMessage]) -> None:
         """Note that these have reached a connection of their user."""

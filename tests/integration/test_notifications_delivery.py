@@ -144,6 +144,20 @@ def wait_delivered(stack: Stack, user: str) -> None:
     wait_until(lambda: all(row["delivered_at"] for row in call(stack, user)["results"]), "marked as delivered")
 
 
+def test_a_backlog_larger_than_any_buffer_arrives_whole_in_order_and_once(stack, client, user):
+    ids = [f"{user}-{n}" for n in range(5000)]
+    for start in range(0, 5000, 500):
+        some = ids[start : start + 500]
+        client.send_many([{"user_id": user, "title": "a", "body": "b" * 1000, "id": i} for i in some])
+    wait_until(lambda: call(stack, user, "unread-count/") == {"unread": 5000}, "the messages are stored")
+    with device(stack, user) as socket:
+        assert [next_of(socket, "notification")["id"] for _ in ids] == ids
+        assert until_pong(socket) == []
+    wait_until(lambda: call(stack, user, "?page_size=1")["results"][0]["delivered_at"], "the last is marked")
+    with device(stack, user) as socket:
+        assert until_pong(socket) == []
+
+
 def notify_from_django(stack: Stack, user: str) -> None:
     call = f"notify({user!r}, 'From Django', 'body', id={user!r} + '-n')"
     stack.manage("shell", "--no-imports", "-c", f"from notifications.services import notify; {call}")

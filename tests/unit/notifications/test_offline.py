@@ -122,3 +122,19 @@ def test_thousands_of_users_are_read_and_marked_in_chunks():
     assert len(store.pending([f"u{n}" for n in range(2500)])) == 2500
     store.mark_delivered(messages)
     assert store.pending([f"u{n}" for n in range(2500)]) == {}
+
+
+def test_a_large_backlog_comes_in_portions_in_order_and_ends():
+    messages = [away("1", f"m{n}", 1000.0 + n, "x" * 10_000) for n in range(100)] + [away("2", "small")]
+    store.store(messages)
+    came: list[str] = []
+    while portion := store.pending(["1", "2"]):
+        assert sum(len(message.text) for message in portion.get("1", [])) < 2 * 262_144
+        came += [message.message_id for message in portion.get("1", [])]
+        store.mark_delivered([message for user in portion.values() for message in user])
+    assert came == [f"m{n}" for n in range(100)]
+
+
+def test_a_message_larger_than_a_portion_comes_alone():
+    store.store([away("1", "big", 1.0, "x" * 500_000), away("1", "next", 2.0)])
+    assert pending_ids("1") == ["big"]
