@@ -23,6 +23,8 @@ def main() -> int:
     except (CannotRun, ChildFailed) as error:
         sys.stderr.write(f"ginforge: {error}\n")
         return 1
+    except KeyboardInterrupt:  # before the handlers were in place
+        return 130
 
 
 async def _run() -> int:

@@ -65,7 +65,10 @@ def prepare_environment() -> Plan:
     os.environ["PYTHONUNBUFFERED"] = "1"
     env = environ.Env()
     host = env.str("HOST", default="127.0.0.1")
-    port = env.int("PORT", default=8080) or free_port()
+    try:
+        port = env.int("PORT", default=8080) or free_port()
+    except ValueError:
+        raise CannotRun(f"PORT must be a number, not {os.environ['PORT']!r}") from None
     _check_port(host, port)
     redis_url = env.str("REDIS_URL", default="") or None
     state = Path(env.str("DEVELOPMENT_DIR", default=str(ROOT / ".dev")))
@@ -105,21 +108,25 @@ class Development:
     async def run(self) -> None:
         """Start everything, then wait for ``request_stop``.
 
-        Raises ``ChildFailed`` when a child is given up; all children are gone afterwards in every case.
+        Raises ``ChildFailed`` when a child is given up, ``CannotRun`` when the database is out of reach; all children
+        are gone afterwards in every case.
         """
         with _ValkeyDirectory(self._plan.state / "valkey") as data:
-            work = asyncio.create_task(self._serve(data))
-            stop = asyncio.create_task(self._stop_requested.wait())
+            start = asyncio.create_task(self._start(data))
+            ends = [asyncio.create_task(self._stop_requested.wait()), asyncio.create_task(self._supervisor.wait())]
             try:
-                await asyncio.wait([work, stop], return_when=asyncio.FIRST_COMPLETED)
-                if work.done():
-                    work.result()
+                await asyncio.wait([start, *ends], return_when=asyncio.FIRST_COMPLETED)
+                if start.done():
+                    start.result()
+                    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+                if ends[1].done():
+                    ends[1].result()
             finally:
-                work.cancel()
-                stop.cancel()
+                for task in (start, *ends):
+                    task.cancel()
                 await self._supervisor.stop()
 
-    async def _serve(self, data: Path) -> None:
+    async def _start(self, data: Path) -> None:
         redis_url = self._plan.redis_url or await self._start_valkey(data)
         os.environ["REDIS_URL"] = redis_url
         login = await asyncio.to_thread(_migrate, self._plan)
@@ -130,11 +137,7 @@ class Development:
                 Command(name="gateway", arguments=[*MANAGE, "rungateway", *address], cwd=str(ROOT)),
             ]
         )
-        announcement = asyncio.create_task(self._announce(redis_url, login))
-        try:
-            await self._supervisor.wait()
-        finally:
-            announcement.cancel()
+        await self._announce(redis_url, login)
 
     async def _start_valkey(self, data: Path) -> str:
         port = free_port()
@@ -176,7 +179,13 @@ def _migrate(plan: Plan) -> Login | None:
     from django.core.management import call_command
 
     django.setup()
-    call_command("migrate", verbosity=0, interactive=False)
+    from django.db import Error  # needs the settings
+
+    try:
+        call_command("migrate", verbosity=0, interactive=False)
+    except Error as error:
+        first_line = str(error).strip().partition("\n")[0]
+        raise CannotRun(f"the database cannot be brought up to date: {first_line}") from error
     return development_login(plan.state) if plan.debug else None
 
 
@@ -186,16 +195,18 @@ def banner(plan: Plan, redis_url: str, login: Login | None) -> str:
         ("Console", f"{plan.url}/"),
         ("WebSocket", f"{plan.url.replace('http', 'ws', 1)}/ws"),
         ("Admin, API docs", f"{plan.url}/admin/  {plan.url}/api/docs/"),
-        ("Redis", f"{redis_url}{'' if plan.redis_url else '  (embedded Valkey)'}"),
+        ("Redis", "from REDIS_URL" if plan.redis_url else f"{redis_url}  (embedded Valkey)"),
     ]
     if login:
         rows += [("Login", f"{login.username} / {login.password}"), ("Token (12 h)", login.token)]
     lines = "\n".join(f"  {label:<16} {value}" for label, value in rows)
-    return f"\n  GinForge is ready. Ctrl-C stops it.\n\n{lines}\n\n  Publish:  {_publish_example(redis_url)}\n"
+    return f"\n  GinForge is ready. Ctrl-C stops it.\n\n{lines}\n\n  Publish:  {_publish_example(plan, redis_url)}\n"
 
 
-def _publish_example(redis_url: str) -> str:
+def _publish_example(plan: Plan, redis_url: str) -> str:
     message = '\'{"type":"system","content":{"title":"Hello"}}\''
+    if plan.redis_url:  # may hold a password, and several shards
+        redis_url = '"${REDIS_URL%%,*}"'
     if shutil.which("redis-cli"):
         return f"redis-cli -u {redis_url} PUBLISH websocket:broadcast {message}"
     python = os.path.relpath(sys.executable)

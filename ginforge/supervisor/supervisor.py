@@ -28,6 +28,7 @@ class Supervisor:
         self._children: dict[str, Child] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stopping = asyncio.Event()
+        self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @property
     def pids(self) -> dict[str, int | None]:
@@ -37,16 +38,16 @@ class Supervisor:
     def start(self, commands: Sequence[Command]) -> None:
         """Start further commands."""
         for command in commands:
-            self._tasks[command.name] = asyncio.create_task(self._keep(command), name=command.name)
+            task = asyncio.create_task(self._keep(command), name=command.name)
+            task.add_done_callback(self._note_failure)
+            self._tasks[command.name] = task
 
     async def wait(self) -> None:
-        """Wait until a child is given up.
+        """Wait until a child is given up, also one that is started later.
 
         Raises ``ChildFailed`` then.
         """
-        done, _ = await asyncio.wait(self._tasks.values(), return_when=asyncio.FIRST_EXCEPTION)
-        for task in done:
-            task.result()
+        await asyncio.shield(self._failure)
 
     async def stop(self) -> None:
         """Stop all children, the last started first, and return when every one is gone."""
@@ -62,6 +63,12 @@ class Supervisor:
         self._stopping.set()
         for child in self._children.values():
             child.kill()
+
+    def _note_failure(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not self._failure.done():
+            self._failure.set_exception(error)
+            self._failure.exception()  # nobody may be waiting any more
 
     async def _keep(self, command: Command) -> None:
         deaths = Deaths(self._policy)

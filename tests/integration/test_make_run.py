@@ -140,7 +140,8 @@ def test_tokens_and_the_login_outlive_a_restart(run: Callable[..., Run]) -> None
 
 def test_a_given_redis_is_used_and_no_other_started(run: Callable[..., Run], valkey: EmbeddedValkey) -> None:
     program = run(REDIS_URL=valkey.url)
-    assert program.told("Redis") == valkey.url
+    assert program.told("Redis") == "from REDIS_URL"
+    assert "GinForge is ready" in program.log
     assert not program.processes("valkey-server")
 
 
@@ -149,6 +150,22 @@ def test_a_taken_port_ends_in_one_clear_line(run: Callable[..., Run], valkey: Em
     assert program.wait() == 1
     [line] = program.log.strip().splitlines()
     assert f"cannot listen on 127.0.0.1:{valkey.port} (Address already in use)" in line
+
+
+def test_a_database_out_of_reach_ends_in_one_clear_line(run: Callable[..., Run]) -> None:
+    program = run(ready=False, DATABASE_URL=f"postgres://nobody@127.0.0.1:{free_port()}/nothing")
+    assert program.wait() == 1
+    assert program.log.strip().splitlines()[-1].startswith("ginforge: the database cannot be brought up to date")
+    assert "Traceback" not in program.log
+
+
+def test_a_valkey_that_never_starts_ends_the_run_with_its_last_lines(run: Callable[..., Run], tmp_path: Path) -> None:
+    (tmp_path / "dev" / "valkey" / "appendonlydir").mkdir(parents=True)
+    (tmp_path / "dev" / "valkey" / "appendonlydir" / "appendonly.aof.manifest").write_text("this is no manifest")
+    program = run(ready=False)
+    assert program.wait() == 1
+    assert "valkey died 5 times within 60 s" in program.log
+    assert "AOF MANIFEST FILE ERROR" in program.log.partition("its last lines")[2]
 
 
 def test_production_without_secrets_ends_in_one_clear_line(run: Callable[..., Run]) -> None:
