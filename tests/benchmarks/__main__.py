@@ -42,6 +42,7 @@ def main() -> int:
     print(f"\nWritten: {path}, {options.out / 'results.svg'}; logs are there too")
     if options.docs:
         report.write_docs(results)
+        plot.draw(results, report.DOCS.with_suffix(".svg"))
     if failed:
         print(f"Failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0

@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 
 import psutil
 
+from tests.benchmarks.history import history_cpu
 from tests.benchmarks.load import RemoteLoad
 from tests.benchmarks.options import Options
 from tests.benchmarks.peers import Peer, Running
@@ -53,6 +54,8 @@ class Bench:
             self._rooms()
         if "bridge" not in self.peer.lacks:
             self._bridge()
+        if self.peer.keeps_history:
+            self._history()
         if "slow_reader" not in self.peer.lacks:
             self._slow_reader()
 
@@ -174,6 +177,13 @@ class Bench:
         self.say(f"bridge: {answer['rate']:,.0f} messages/s to {options.bridge_users} users")
         self._count_lost(answer["lost"] + answer["reordered"] + answer["duplicates"])
         self.load.call("close")
+
+    def _history(self) -> None:
+        """Set the CPU that keeps the history against the CPU of the whole path without it, per message."""
+        spent = history_cpu(self.running.valkey, messages=self.options.bridge_messages)
+        path = sum(self.figures[name] for name in ("bridge_cpu", "bridge_own_cpu", "valkey_cpu"))
+        self.figures |= {"history_cpu": spent, "history_share": spent / max(path - spent, 1e-9)}
+        self.say(f"history: {spent * 1e6:.1f} of {path * 1e6:.1f} µs per message")
 
     def _slow_reader(self) -> None:
         with _PeakMemory(self.running.server) as memory:

@@ -70,6 +70,8 @@ METRICS: Final = (
     _microseconds("bridge_cpu", "the same: CPU of the server per message"),
     _microseconds("bridge_own_cpu", "the same: CPU of the bridge per message"),
     _microseconds("valkey_cpu", "the same: CPU of Valkey per message"),
+    Metric("history_cpu", "the same: of that, for the history", "µs", scale=1e6, digits=1, compared=False),
+    Metric("history_share", "the same: what the history adds to the path", "%", scale=100, compared=False),
     Metric("slow_growth", "Memory growth for a reader that stopped (200 MB sent)", "MB", scale=1e-6, compared=False),
     Metric("slow_cut", "the same: close code it saw", "", compared=False),
     Metric("slow_lost", "the same: lost or reordered at the others", "", compared=False),

@@ -47,5 +47,6 @@ TARGETS: Final = (
     Target("Room deliveries/s ÷ textbook", "room_rate", 10, at_least=True, against="textbook"),
     Target("CPU per delivery, 12,000 ÷ 1,000", "growth_delivery", 1.25),
     Target("CPU per connect, 12,000 ÷ 1,000", "growth_connect", 1.25),
+    Target("History: CPU added per message, share", "history_share", 0.30),
     Target("Lost, doubled or reordered", "lost", 0),
 )

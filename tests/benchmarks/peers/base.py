@@ -76,6 +76,7 @@ class Peer(ABC):
     """What the reader of the table must know about this peer."""
     lacks: ClassVar[frozenset[str]] = frozenset()
     """Measures this peer has no counterpart for: ``unicast``, ``rooms``, ``bridge``, ``slow_reader``."""
+    keeps_history: ClassVar[bool] = False
 
     @abstractmethod
     def versions(self, stage: Stage) -> dict[str, str]:

@@ -49,6 +49,7 @@ class Project(Peer):
 
     name = "project"
     label = "This project"
+    keeps_history = True
     note = "history, ids, presence, JWT and heartbeat on; off: news of who came and went, rate limit (no peer has them)"
 
     def versions(self, stage: Stage) -> dict[str, str]:
