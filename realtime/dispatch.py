@@ -8,7 +8,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from django.utils.translation import gettext as _
 
@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from realtime.hub import Hub
 
 logger = logging.getLogger(__name__)
+
+_BREATH: Final = 0.01
+"""Seconds between looks at a client that has to take in what it was sent before it gets more."""
 
 
 class Dispatcher:
@@ -272,7 +275,7 @@ class Dispatcher:
         self._hub.resume_arrived(connection)
         refused = await self._refused(connection, effect.positions)
         if not isinstance(connection.socket, Cork):
-            connection.socket = Cork(connection.socket)
+            connection.socket = Cork(connection.socket, self._hub.conf.write_limit)
         done: asyncio.Future[list[bytes]] = asyncio.get_running_loop().create_future()
         recovery = Recovery(
             self._hub.layer, self._hub.streams, connection, request=effect.request, done=done.set_result
@@ -283,6 +286,8 @@ class Dispatcher:
             self._ack(connection, effect.request, None)
         for text in texts:
             connection.reply(text)
+            while connection.socket.buffered_bytes > self._hub.conf.write_limit // 4 and not connection.closing:
+                await asyncio.sleep(_BREATH)
         self._hub.pending.deliver(connection, recovery.ids)
 
     async def _refused(self, connection: Connection, positions: dict[str, Position]) -> set[str]:

@@ -171,7 +171,7 @@ class Hub:
     def attach(self, transport: DirectSocket, principal: Principal, address: str) -> Connection:
         """Make the connection of an accepted socket; its live frames wait until ``connect`` has welcomed it."""
         session = Session(principal, secrets.token_urlsafe(12), self.conf, time.monotonic())
-        connection = Connection(Cork(transport), session, address, time.time())
+        connection = Connection(Cork(transport, self.conf.write_limit), session, address, time.time())
         self.dispatcher.hold(connection)
         transport.set_receiver(Receiver(self.dispatcher, connection))
         return connection

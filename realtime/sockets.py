@@ -168,13 +168,17 @@ _DONE: Final = object()
 
 
 class Cork:
-    """Holds a connection's frames back, in order, while its streams are being recovered."""
+    """Holds a connection's frames back, in order, while its streams are being recovered.
 
-    __slots__ = ("frames", "socket")
+    Past ``limit`` bytes the connection is closed with 1013, like any client that takes too long.
+    """
 
-    def __init__(self, socket: DirectSocket) -> None:
+    __slots__ = ("_left", "frames", "socket")
+
+    def __init__(self, socket: DirectSocket, limit: int) -> None:
         self.socket = socket
         self.frames: list[Frame] = []
+        self._left = limit
 
     def make_frame(self, text: bytes) -> Frame:
         """Build a frame for the socket behind."""
@@ -182,7 +186,14 @@ class Cork:
 
     def send_frame(self, frame: Frame) -> None:
         """Keep the frame."""
-        self.frames.append(frame)
+        if self._left < 0:
+            return
+        self._left -= len(frame["text"]) if isinstance(frame, dict) else len(frame)
+        if self._left < 0:
+            self.frames.clear()
+            self.socket.close(CloseCode.TRY_AGAIN_LATER, "slow consumer")
+        else:
+            self.frames.append(frame)
 
     @property
     def buffered_bytes(self) -> int:

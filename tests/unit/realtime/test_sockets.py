@@ -166,7 +166,7 @@ async def test_a_cancelled_send_does_not_break_the_socket(server):
 
 def test_a_cork_keeps_frames_in_order_and_passes_the_rest_on():
     socket = RecordingSocket()
-    cork = Cork(socket)
+    cork = Cork(socket, 1000)
     cork.send_frame(cork.make_frame(b"a"))
     cork.send_frame(cork.make_frame(b"b"))
     cork.pause_reading()
@@ -177,3 +177,12 @@ def test_a_cork_keeps_frames_in_order_and_passes_the_rest_on():
     assert (socket.paused, socket.receiver, socket.closed) == (False, print, (4401, "why"))
     socket.buffered_bytes = 7
     assert cork.buffered_bytes == 7
+
+
+def test_a_cork_that_holds_too_much_closes_the_connection():
+    socket = RecordingSocket()
+    cork = Cork(socket, 10)
+    cork.send_frame(cork.make_frame(b"12345678"))
+    cork.send_frame(cork.make_frame(b"12345678"))
+    cork.send_frame(cork.make_frame(b"1"))
+    assert (cork.frames, socket.closed) == ([], (1013, "slow consumer"))
