@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { WebSocket } from "ws";
 import DefaultExport, { WebSocketClient } from "../../realtime/static/realtime/client.js";
+import { settle } from "../../realtime/static/realtime/client/options.js";
 import { until } from "./fake_gateway.js";
 import { pair } from "./setup.js";
 
@@ -108,11 +110,33 @@ test("send without a type is a chat, as in the original", async (t) => {
   await until(() => gateway.last.of("chat").length);
 });
 
-test("a frame that is not JSON is told and ignored", async (t) => {
+test("resetAllHandlers takes the handlers of messages, not of states", async (t) => {
+  const { gateway, client, messages, states } = await pair(t);
+  client.connect("token");
+  await until(() => client.isConnected());
+  client.resetAllHandlers();
+  gateway.publish("broadcast", {});
+  await client.request({ type: "ping" });
+  client.close();
+  assert.deepEqual(messages, []);
+  assert.equal(states.at(-1), "closed");
+});
+
+test("the types declare every public name, and no other", async () => {
+  const types = await readFile(new URL("../../realtime/static/realtime/client.d.ts", import.meta.url), "utf8");
+  const [, body] = /export class WebSocketClient {(.*?)\n}/s.exec(types);
+  const declared = new Set([...body.matchAll(/^  (?:readonly )?(\w+)[(<:]/gm)].map(([, name]) => name));
+  assert.deepEqual([...declared].sort(), Object.getOwnPropertyNames(WebSocketClient.prototype).sort());
+  const [, options] = /export interface ClientOptions {(.*?)\n}/s.exec(types);
+  const named = [...options.matchAll(/^  (\w+)\?:/gm)].map(([, name]) => name);
+  assert.deepEqual(named.sort(), [...Object.keys(settle({ url: "ws://x", WebSocket })), "token"].sort());
+});
+
+test("a frame that is not a message is told or ignored", async (t) => {
   const { gateway, client, errors } = await pair(t);
   client.connect("token");
   await until(() => client.isConnected());
-  gateway.last.socket.send("not json");
+  for (const text of ["null", "1", "[]", "{}", '"x"', "not json"]) gateway.last.socket.send(text);
   await until(() => errors.length === 1);
   assert.equal(client.isConnected(), true);
 });
@@ -143,5 +167,4 @@ test("a URL that cannot be dialled ends the connection and says why", async (t) 
   client.connect("token");
   await until(() => client.state === "closed");
   assert.equal(errors[0].message, "bad");
-  assert.ok(WebSocket);
 });

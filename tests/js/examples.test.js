@@ -97,9 +97,15 @@ test("React: a component shows the state and hears messages with its last handle
   const { useConnectionState, useMessages } = await example("useRealtime.react");
   const { gateway, client, messages } = await pair(t);
   const { render, shows } = await react(t);
+  const { useEffect } = await import("react");
   const heard = [];
+  let effects;
   const Component = ({ mark }) => {
     useMessages(client, "notification", ({ content }) => heard.push([mark, content]));
+    useEffect(() => {
+      effects = mark;
+      return () => (effects = "cleaned up");
+    }, [mark]);
     return `${mark} ${useConnectionState(client)}`;
   };
   render(Component, { mark: "first" });
@@ -108,11 +114,11 @@ test("React: a component shows the state and hears messages with its last handle
   await shows("first open");
   render(Component, { mark: "second" });
   await shows("second open");
-  await new Promise(setImmediate);
+  await until(() => effects === "second");
   gateway.publish("user", { type: "notification", content: 1 });
   await until(() => messages.length === 1);
   render(() => "gone");
-  await shows("gone");
+  await until(() => effects === "cleaned up");
   gateway.publish("user", { type: "notification", content: 2 });
   await until(() => messages.length === 2);
   assert.deepEqual(heard, [["second", 1]]);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { until } from "./fake_gateway.js";
+import { jwt, until } from "./fake_gateway.js";
 import { numbers, pair } from "./setup.js";
 
 async function open(t, options) {
@@ -209,6 +209,22 @@ test("another user's token starts from that user's positions", async (t) => {
   gateway.publish("user", { content: "for bob" });
   await until(() => messages.length === 4);
   assert.deepEqual(gaps, []);
+});
+
+test("another user's token in the same client takes no rooms and no waiting messages along", async (t) => {
+  const { gateway, client } = await pair(t);
+  let user = "alice";
+  client.connect(() => jwt({ user_id: user }));
+  await client.joinRoom("alices");
+  gateway.user = user = "bob";
+  gateway.cut();
+  await until(() => !client.isConnected());
+  client.sendChat("carol", "from alice");
+  await until(() => client.isConnected());
+  await client.request({ type: "ping" });
+  assert.deepEqual(gateway.last.received.map(({ type }) => type), ["resume", "ping"]);
+  assert.deepEqual(gateway.last.of("resume")[0].content.streams, {});
+  assert.deepEqual(client.rooms, []);
 });
 
 test("thirty random cuts under a stream of messages lose, double and reorder nothing", async (t) => {

@@ -137,6 +137,8 @@ export interface ClientOptions {
   maxMessageBytes?: number;
   /** One connection for all tabs of this browser that have the same user and URL. Default false. */
   shared?: boolean;
+  /** Tell the console of lost links. Default false. */
+  debug?: boolean;
   /** Where `navigator`, `document`, `location` and page events come from. Default globalThis. */
   scope?: object;
 }
@@ -179,7 +181,7 @@ export class WebSocketClient {
   onOpen(callback: () => void): void;
   onClose(callback: (event: Down) => void): void;
   /** A socket's error event, or what the token function threw. */
-  onError(callback: (error: unknown) => void): void;
+  onError(callback: (error: any) => void): void;
   /** Any number of listeners; the returned function ends it. */
   onState(callback: (state: State) => void): () => void;
   onGap(callback: (gap: Gap) => void): () => void;

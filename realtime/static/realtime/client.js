@@ -23,6 +23,7 @@ export class WebSocketClient {
   #requests;
   #streams;
   #listeners = new Listeners();
+  #events = new Listeners();
   /** @type {Record<string, Function | undefined>} */
   #callbacks = {};
   #rooms = new Set();
@@ -121,11 +122,11 @@ export class WebSocketClient {
   }
 
   onState(callback) {
-    return this.#listeners.add("client:state", callback);
+    return this.#events.add("state", callback);
   }
 
   onGap(callback) {
-    return this.#listeners.add("client:gap", callback);
+    return this.#events.add("gap", callback);
   }
 
   /** Sends, or queues while there is no link. @returns {boolean} false when it was refused here */
@@ -196,7 +197,7 @@ export class WebSocketClient {
   #enter(state) {
     if (state === this.#state) return;
     this.#state = state;
-    this.#listeners.emit("client:state", state);
+    this.#events.emit("state", state);
   }
 
   #receive(message) {
@@ -215,6 +216,7 @@ export class WebSocketClient {
     if (this.userId !== undefined && this.userId !== message.data?.user_id) {
       this.#rooms.clear();
       this.#streams.clear();
+      this.#requests.clear("another user");
     }
     this.#welcome = message;
     this.#listeners.message(message);
@@ -246,16 +248,17 @@ export class WebSocketClient {
       if (!this.#streams.has(`room:${room}`) && !this.#requests.waitsFor("join_room", room)) this.joinRoom(room);
     }
     this.#requests.flush();
-    this.#listeners.emit("client:state", "open");
+    this.#events.emit("state", "open");
     guarded(this.#callbacks.open);
   }
 
   #gap(gap) {
     if (gap.error && refused(gap.error) && gap.stream.startsWith("room:")) this.#rooms.delete(gap.stream.slice(5));
-    this.#listeners.emit("client:gap", gap);
+    this.#events.emit("gap", gap);
   }
 
   #down(event) {
+    if (this.#options.debug) console.debug("WebSocketClient:", event);
     this.#requests.lost();
     if (!event.retry) this.#requests.clear("closed");
     guarded(this.#callbacks.close, event);

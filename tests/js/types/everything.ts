@@ -52,6 +52,7 @@ const options: ClientOptions = {
   queueSize: 50,
   maxMessageBytes: 100_000,
   shared: true,
+  debug: false,
   scope: globalThis,
 };
 
@@ -80,6 +81,7 @@ client.resetAllHandlers();
 client.onOpen(() => console.log(client.userId, client.clientId));
 client.onClose(({ code, reason, retry, delay }: Down) => console.log(code, reason, retry, delay?.toFixed()));
 client.onError((error: unknown) => console.error(error));
+client.onError((error: Event) => console.error(error.type)); // as the original had it
 client.onState((state: State) => console.log(state));
 const noGaps = client.onGap(({ stream, recovered, error }: Gap) => console.log(stream, recovered satisfies false, error?.code));
 

@@ -115,6 +115,7 @@ export class Connection {
     } catch (error) {
       return this.#sink.error(error);
     }
+    if (!message?.type) return;
     if (message.type === "welcome") this.#welcome(message);
     if (message.type === "token_expiring" && !this.#refreshing) this.#refresh();
     if (this.#refreshing && message.id === this.#refreshing) return this.#refreshed(message);
@@ -207,7 +208,7 @@ export class Connection {
     const token = await this.#tokens.get("refresh").catch((error) => this.#sink.error(error));
     if (turn !== this.#turn || token === null) return;
     if (!token || token === this.#tokens.current) {
-      return this.#timers.set("refresh", 1000 + jitter(0, 4000, 4000), () => this.#refresh());
+      return this.#timers.set("refresh", 2000 + jitter(0, 4000, 4000), () => this.#refresh());
     }
     this.#tokens.current = token;
     this.#refreshing = `refresh.${turn}`;

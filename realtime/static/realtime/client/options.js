@@ -12,6 +12,7 @@ const DEFAULTS = {
   queueSize: 100,
   maxMessageBytes: 524_288,
   shared: false,
+  debug: false,
 };
 
 /** The options with their defaults; `url` may be relative to the page, with any of http(s) and ws(s). */

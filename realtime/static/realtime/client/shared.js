@@ -127,6 +127,7 @@ export class SharedConnection {
 
   #fall(down) {
     this.#up = false;
+    this.#welcome = null;
     if (!down.retry) {
       this.#quit();
       this.#sink.state("closed");
