@@ -5,8 +5,11 @@ from __future__ import annotations
 import fcntl
 import filecmp
 import json
+import os
 import shutil
+import signal
 import subprocess
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -25,6 +28,12 @@ def node_problem() -> str | None:
     version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout.strip()
     major = int(version.removeprefix("v").split(".")[0])
     return None if major >= OLDEST else f"the browser client's tests need Node {OLDEST} or newer; this is {version}"
+
+
+def chromium() -> str | None:
+    """Return the path of this machine's Chromium; ``CHROMIUM`` names another."""
+    candidates = (os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome")
+    return next((path for name in candidates if name and (path := shutil.which(name))), None)
 
 
 def install_packages() -> None:
@@ -47,12 +56,11 @@ def run(*command: str, timeout: float = 300.0) -> subprocess.CompletedProcess[st
     return subprocess.run(command, cwd=JS, capture_output=True, text=True, timeout=timeout, check=False)
 
 
-class NodeClient(Program):
-    """The browser client in a Node process; what it sees is ``events``, in order."""
+class Driver(Program):
+    """A script of ``tests/js`` that drives the client; what it sees is ``events``, in order."""
 
-    def __init__(self, url: str, *tokens: str, name: str = "node-client", **more: Any) -> None:
-        driver = JS / "driver.mjs"
-        super().__init__(name, ["node", str(driver), json.dumps({"url": url, "tokens": tokens, **more})], cwd=JS)
+    def __init__(self, script: str, name: str, settings: Mapping[str, Any]) -> None:
+        super().__init__(name, ["node", str(JS / script), json.dumps(settings)], cwd=JS)
 
     @property
     def events(self) -> list[dict[str, Any]]:
@@ -62,6 +70,13 @@ class NodeClient(Program):
     def of(self, event: str) -> list[dict[str, Any]]:
         """All events of one kind."""
         return [told for told in self.events if told["event"] == event]
+
+
+class NodeClient(Driver):
+    """The client in Node."""
+
+    def __init__(self, url: str, *tokens: str, name: str = "node-client", **more: Any) -> None:
+        super().__init__("driver.mjs", name, {"url": url, "tokens": tokens, **more})
 
     @property
     def state(self) -> str:
@@ -73,3 +88,24 @@ class NodeClient(Program):
         """The contents of all messages of one type."""
         messages = [told["message"] for told in self.of("message")]
         return [message["content"] for message in messages if message["type"] == type_]
+
+
+class Tabs(Driver):
+    """Tabs of one Chromium that share a connection; ``port`` is that of their page."""
+
+    def __init__(self, url: str, token: str, *, room: str, tabs: int, port: int) -> None:
+        super().__init__(
+            "tabs_driver.mjs", "tabs", {"url": url, "token": token, "room": room, "tabs": tabs, "port": port}
+        )
+
+    def close_first(self) -> None:
+        """Close the first tab."""
+        self.signal(signal.SIGUSR2)
+
+    def numbers(self, tab: int, type_: str) -> list[int]:
+        """``content.number`` of what a tab saw of one type."""
+        return [told["content"]["number"] for told in self.of("message") if (told["tab"], told["type"]) == (tab, type_)]
+
+    def states(self) -> dict[int, str]:
+        """The last state of each tab."""
+        return {told["tab"]: told["state"] for told in self.of("state")}

@@ -6,11 +6,13 @@ import re
 import signal
 import time
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.integration.node import NodeClient, install_packages, run
+from ginforge.embedded import free_port
+from tests.integration.node import NodeClient, Tabs, chromium, install_packages, run
 from tests.integration.programs import wait_until
 from tests.integration.stack import Stack, make_token
 
@@ -21,6 +23,7 @@ def packages() -> None:
     install_packages()
 
 
+@pytest.mark.slow
 def test_the_client_passes_its_tests_under_node() -> None:
     done = run("npm", "test", "--silent", "--", "--test-reporter=tap")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -117,3 +120,36 @@ def test_what_came_for_a_user_who_was_away_is_shown_once(stack: Stack) -> None:
             stack.publish("websocket:user:sleeper", {"type": "system", "content": "end"})
             wait_until(lambda client=client: "end" in client.contents("system"), "the end")  # type: ignore[misc]
             assert [content["body"] for content in client.contents("notification")] == (["1"] if attempt == 1 else [])
+
+
+KINDS = ("broadcast", "data_update", "room_message")
+
+
+def test_tabs_that_share_a_connection_miss_nothing_when_the_leading_tab_or_the_gateway_goes(
+    start_stack: Callable[..., Stack],
+) -> None:
+    if chromium() is None:
+        pytest.skip("no Chromium on this machine (set CHROMIUM to its path)")
+    port, room = free_port(), "chat:tabs"
+    stack = start_stack({"ALLOWED_ORIGINS": f"http://127.0.0.1:{port}"})
+
+    def all_saw(tabs: Tabs, which: tuple[int, ...], count: int) -> bool:
+        return all(len(tabs.numbers(tab, kind)) >= count for tab in which for kind in KINDS)
+
+    with Tabs(stack.ws_url, make_token("alice"), room=room, tabs=3, port=port) as tabs:
+        wait_until(lambda: len(tabs.of("joined")) == 3, "three tabs in the room")
+        assert len({told["client"] for told in tabs.of("welcome")}) == 1, "one connection"
+        publish(stack, range(5), "alice", room)
+        wait_until(lambda: all_saw(tabs, (0, 1, 2), 5), "five messages of each kind in each tab")
+        tabs.close_first()
+        publish(stack, range(5, 10), "alice", room)
+        wait_until(lambda: all_saw(tabs, (1, 2), 10), "ten of each, with a new leading tab")
+        stack.gateway.kill()
+        publish(stack, range(10, 15), "alice", room)
+        stack.gateway.start()
+        stack.gateway.wait_until_ready()
+        wait_until(lambda: all_saw(tabs, (1, 2), 15), "fifteen of each, after a restart of the gateway")
+        for tab in (1, 2):
+            for kind in KINDS:
+                assert tabs.numbers(tab, kind) == list(range(15))
+        assert tabs.of("gap") == []

@@ -1,13 +1,10 @@
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
-import { createServer } from "node:http";
 import { after, before, test } from "node:test";
 import { chromium } from "playwright-core";
+import { chromiumPath, servePage } from "./chromium.js";
 import { FakeGateway, jwt, until } from "./fake_gateway.js";
 
-const files = new URL("../../realtime/static/realtime/", import.meta.url);
-const chrome = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find((path) => path && existsSync(path));
+const chrome = chromiumPath();
 const missing = chrome || process.env.CI ? false : "no Chromium on this machine (set CHROMIUM to its path)";
 
 let browser;
@@ -15,13 +12,7 @@ let server;
 
 before(async () => {
   if (missing) return;
-  server = createServer(async ({ url }, response) => {
-    const name = url.slice(1);
-    const text = name === "page" ? "<!doctype html><title>client</title>" : await readFile(new URL(name, files)).catch(() => "");
-    response.setHeader("Content-Type", name === "page" ? "text/html" : "text/javascript");
-    response.end(text);
-  });
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  server = await servePage();
   browser = await chromium.launch({ executablePath: chrome, args: ["--no-sandbox"] });
 });
 
