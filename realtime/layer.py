@@ -371,8 +371,11 @@ class Shard:
             self._layer.sink.on_link_down(self.index)
 
     def link_push(self, link: RedisLink, channel: bytes, data: bytes, pattern: bytes | None) -> None:  # noqa: ARG002
-        """Pass a message on."""
-        self._layer.deliver(channel, data)
+        """Pass a message on; one that cannot be dealt with costs nothing but itself."""
+        try:
+            self._layer.deliver(channel, data)
+        except Exception:
+            logger.exception("a message from redis was dropped", extra={"channel": channel[:200], "size": len(data)})
 
     async def _load_scripts(self, link: RedisLink) -> None:
         trust = self._conf.trust_persistence

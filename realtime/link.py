@@ -71,6 +71,7 @@ class RedisLink:
         self._last_read = 0.0
         self._failures = 0
         self._task: asyncio.Task[None] | None = None
+        self._closed = False
         self._loop = asyncio.get_running_loop()
 
     def _make_pool(self, host: dict[str, Any]) -> ConnectionPool:
@@ -91,11 +92,11 @@ class RedisLink:
 
     async def close(self) -> None:
         """Disconnect for good; pending commands fail with ``Unavailable``."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        task, self._task = self._task, None
+        if task is not None:
+            self._closed = True  # a task group that fails in this moment swallows the cancellation
+            task.cancel()
+            await asyncio.wait({task})
 
     # Commands
 
@@ -146,7 +147,7 @@ class RedisLink:
     # Connection
 
     async def _run(self) -> None:
-        while True:
+        while not self._closed:
             try:
                 await self._session()
             except (OSError, RedisError, RealtimeError, hiredis.HiredisError, TimeoutError) as error:
