@@ -104,7 +104,8 @@ class Tabs(Driver):
 
     def numbers(self, tab: int, type_: str) -> list[int]:
         """``content.number`` of what a tab saw of one type."""
-        return [told["content"]["number"] for told in self.of("message") if (told["tab"], told["type"]) == (tab, type_)]
+        contents = [told["content"] for told in self.of("message") if (told["tab"], told["type"]) == (tab, type_)]
+        return [content["number"] for content in contents if "number" in content]
 
     def states(self) -> dict[int, str]:
         """The last state of each tab."""
