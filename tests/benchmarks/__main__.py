@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import signal
 import sys
@@ -13,11 +14,13 @@ from tests.benchmarks.bench import Bench
 from tests.benchmarks.load import LoadFailed, RemoteLoad
 from tests.benchmarks.options import Options, parse
 from tests.benchmarks.peers import PEERS, Peer, PeerMissing, Stage
-from tests.benchmarks.processes import ServerFailed, raise_file_limit
+from tests.benchmarks.processes import ServerFailed, raise_file_limit, share_priority
 from tests.benchmarks.results import PeerResult, Results
 
 _GATEWAY_SETTINGS = {"presence_audience": "nobody", "message_rate": 10_000.0, "message_burst": 10_000.0}
 """No peer tells everybody who comes and goes (a storm of connects would be one of broadcasts), or limits the rate."""
+
+_PRIORITY = -15
 
 
 def main() -> int:
@@ -26,6 +29,9 @@ def main() -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     raise_file_limit()
+    if options.priority:
+        os.nice(_PRIORITY)
+        share_priority(os.getpid())
     results = Results(
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         command=" ".join(["python -m tests.benchmarks", *sys.argv[1:]]),
@@ -65,6 +71,7 @@ def _measure(peer: Peer, options: Options, results: Results) -> bool:
             RemoteLoad(running.route, name="load") as load,
             RemoteLoad(running.route, name="probe", urgent=True) as probe,
         ):
+            share_priority(running.valkey.pid or 0)
             Bench(peer, running, load, probe, options, say, result.figures, result.growth).run()
     except PeerMissing as missing:
         result.missing = str(missing)

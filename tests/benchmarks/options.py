@@ -36,6 +36,7 @@ class Options:
     cache: Path
     quick: bool
     docs: bool
+    priority: bool
 
     def stages(self, peer: str) -> list[int]:
         """Return the numbers of connections to stop at, in order; the full number is one of them."""
@@ -61,6 +62,7 @@ def parse(arguments: list[str] | None = None) -> Options:
         cache=given.cache,
         quick=given.quick,
         docs=given.docs,
+        priority=given.priority,
     )
 
 
@@ -72,6 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--no-growth", dest="growth", action="store_false", help="leave the 12,000 connections out")
     parser.add_argument("--quick", action="store_true", help="check the harness: small numbers, meaningless figures")
     parser.add_argument("--docs", action="store_true", help="write the tables into docs/performance.md")
+    parser.add_argument(
+        "--priority", action="store_true", help="servers and load go before other work on this machine (needs root)"
+    )
     parser.add_argument("--out", type=Path, default=Path("build/bench"), help="where results, plot and logs go")
     cache = Path.home() / ".cache" / "ginforge-bench"
     parser.add_argument("--cache", type=Path, default=cache, help="where peers from npm and Debian are kept")

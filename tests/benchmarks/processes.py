@@ -32,6 +32,17 @@ def raise_file_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
+def share_priority(pid: int) -> None:
+    """Give a process in a session of its own our priority: Linux schedules whole sessions against each other.
+
+    See ``autogroup`` in sched(7).
+    """
+    nice = os.getpriority(os.PRIO_PROCESS, 0)
+    if nice < 0:
+        with contextlib.suppress(FileNotFoundError):  # a kernel without it compares processes
+            Path(f"/proc/{pid}/autogroup").write_text(str(nice))
+
+
 def cores() -> tuple[frozenset[int], frozenset[int]]:
     """Return (core of the servers, cores of the load): the first is the servers' alone when there are two or more."""
     available = sorted(os.sched_getaffinity(0))
@@ -89,6 +100,7 @@ class Server:
         def prepare() -> None:
             follow_parent()
             raise_file_limit()
+            share_priority(os.getpid())
             if self._cpus:
                 os.sched_setaffinity(0, self._cpus)
 
