@@ -56,12 +56,24 @@ class RealtimeError(Exception):
 
 
 class ProtocolError(RealtimeError):
-    """A message that is refused; ``code`` and ``message`` go to the sender as an ``error`` frame."""
+    """A message that is refused; ``code`` and ``message`` go to the sender as an ``error`` frame.
 
-    def __init__(self, code: ErrorCode, message: str) -> None:
+    ``limit`` names the limit that was passed, for the metrics.
+    """
+
+    def __init__(self, code: ErrorCode, message: str, *, limit: str = "") -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.limit = limit
+
+
+class LimitReached(RealtimeError):
+    """A connection that would be one too many; ``limit`` names which limit, for the metrics."""
+
+    def __init__(self, limit: str) -> None:
+        super().__init__(f"limit reached: {limit}")
+        self.limit = limit
 
 
 class Unavailable(RealtimeError):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from ipaddress import ip_network
 from typing import Any, Literal
 
 Audience = Literal["everyone", "staff", "nobody"]
@@ -40,13 +41,23 @@ class RealtimeSettings:
     max_rooms: int = 100
     """Rooms one connection may be in."""
     max_user_connections: int = 50
-    """Connections of one user in the cluster."""
+    """Connections of one user in the cluster; 0 means no limit."""
     on_too_many: Literal["reject", "replace"] = "reject"
     """With too many connections of one user: refuse the new one, or close the oldest with 4409."""
-    max_address_connections: int = 0
-    """Connections of one client address per process; 0 means no limit (behind a proxy set it with care)."""
-    max_connections: int = 0
-    """Connections per process; 0 means no limit. Over it the upgrade is refused with 503."""
+    max_address_connections: int = 1000
+    """Connections of one client address per process; over it the upgrade is refused with 429. 0 means no limit."""
+    unlimited_networks: tuple[str, ...] = (
+        "127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"
+    )  # fmt: skip
+    """Networks that ``max_address_connections`` does not count: proxies speak for many clients from one address."""
+    max_connections: int = 50_000
+    """Connections per process; over it the upgrade is refused with 503. 0 means no limit."""
+    max_pending_handshakes: int = 10_000
+    """Connections per process that may be without a complete request; of more the oldest is cut."""
+    handshake_timeout: int = 20
+    """Seconds for a connection's first request to come."""
+    max_header_size: int = 32_768
+    """Largest request head; larger ones are refused with 431."""
     max_inbound_queue: int = 64
     """Messages of one connection that may wait behind a slow one before reading pauses."""
     write_limit: int = 1_048_576
@@ -55,8 +66,12 @@ class RealtimeSettings:
     # Access
     room_policy: str = "realtime.rooms.RoomPolicy"
     """Dotted path of the class that decides who may join and send where."""
+    room_permissions: dict[str, list[str]] = field(default_factory=dict)
+    """Pattern of rooms → dotted paths of permission classes (``realtime.permissions``), all of which must agree."""
     room_policy_recheck: float = 1.0
     """How often live memberships are held against a policy that can change; 0 switches it off."""
+    expiry_warning: int = 60
+    """A client is told so long before its token expires; 0 switches the warning off."""
     allow_query_token: bool = True
     """Accept ``?token=``; it is convenient, but proxies in front may log it."""
     fail_open_revocation: bool = False
@@ -139,6 +154,16 @@ def _contradictions(conf: RealtimeSettings) -> list[str]:
         problems.append("presence_audience must be everyone, staff or nobody")
     if conf.on_too_many not in ("reject", "replace"):
         problems.append("on_too_many must be reject or replace")
+    if conf.max_header_size < 1024 or conf.handshake_timeout < 1 or conf.max_pending_handshakes < 1:
+        problems.append("max_header_size must be at least 1024, handshake_timeout and max_pending_handshakes at least 1")
+    for network in conf.unlimited_networks:
+        try:
+            ip_network(network)
+        except ValueError:
+            problems.append(f"unlimited_networks: {network!r} is not a network such as 10.0.0.0/8")
+    for pattern, classes in conf.room_permissions.items():
+        if not isinstance(classes, list | tuple) or not all(isinstance(path, str) for path in classes) or not classes:
+            problems.append(f"room_permissions[{pattern!r}] must be a list of dotted paths")
     return problems
 
 

@@ -69,6 +69,17 @@ errors: Final = CounterFamily(
 )
 """An error frame's code as text (``400``), or ``slow_consumer``, ``handler``, ``redis``, ``token_<reason>`` …"""
 
+limits: Final = CounterFamily(
+    "websocket_limit_hits_total",
+    "Refusals and cuts by the limit that was reached",
+    "limit",
+    known=(
+        "connections", "user_connections", "address_connections", "pending_handshakes", "header_size", "header_time",
+        "message_rate", "byte_rate", "rate_strikes", "message_size", "payload_size", "rooms", "nesting", "name_length",
+        "id_length", "inbound_queue", "write_buffer",
+    ),
+)  # fmt: skip
+
 live_connections: Final = _gauge("websocket_connections_live", "WebSockets open now in this process")
 live_users: Final = _gauge("websocket_users_live", "Users with a WebSocket in this process")
 live_rooms: Final = _gauge("websocket_rooms_live", "Rooms with a member in this process")

@@ -106,7 +106,7 @@ def decode_object(payload: bytes, *, max_nesting: int) -> dict[str, Any]:
     lone surrogates, repeated keys, or more than ``max_nesting`` levels.
     """
     if payload.count(b"[") + payload.count(b"{") > max_nesting and _depth(payload) > max_nesting:
-        raise ProtocolError(ErrorCode.MALFORMED, f"JSON is nested deeper than {max_nesting} levels")
+        raise ProtocolError(ErrorCode.MALFORMED, f"JSON is nested deeper than {max_nesting} levels", limit="nesting")
     try:
         _decoder.decode(payload)
         value = _strict.decode(payload.decode())
@@ -144,9 +144,8 @@ def _client_id(value: Any) -> MessageId | None:
         if not -(2**53) < value < 2**53:
             raise ProtocolError(ErrorCode.INVALID, "'id' as a number must fit in 53 bits")
     elif len(value) > MAX_ID_LENGTH or _CONTROL.search(value):
-        raise ProtocolError(
-            ErrorCode.INVALID, f"'id' must have at most {MAX_ID_LENGTH} characters, no control characters"
-        )
+        text = f"'id' must have at most {MAX_ID_LENGTH} characters, no control characters"
+        raise ProtocolError(ErrorCode.INVALID, text, limit="id_length" if len(value) > MAX_ID_LENGTH else "")
     return value
 
 
@@ -173,7 +172,7 @@ def valid_name(value: Any, what: str, *, max_length: int = 512) -> str:
     if not isinstance(value, str) or not value:
         raise ProtocolError(ErrorCode.INVALID, f"{what} must be a non-empty string")
     if len(value) > max_length:
-        raise ProtocolError(ErrorCode.INVALID, f"{what} must have at most {max_length} characters")
+        raise ProtocolError(ErrorCode.INVALID, f"{what} must have at most {max_length} characters", limit="name_length")
     if _CONTROL.search(value):
         raise ProtocolError(ErrorCode.INVALID, f"{what} must not hold control characters")
     return value

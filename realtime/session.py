@@ -39,10 +39,11 @@ ROOM_STREAM_PREFIX: Final = "room:"
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """Send this text to the client; ``error`` is the code when it is an error frame, for the metrics."""
+    """Send this text to the client; for the metrics, the code of an error frame and the limit that was reached."""
 
     text: bytes
     error: ErrorCode | None = None
+    limit: str = ""
 
 
 class Close(msgspec.Struct, frozen=True):
@@ -50,6 +51,7 @@ class Close(msgspec.Struct, frozen=True):
 
     code: CloseCode
     reason: str = ""
+    limit: str = ""
 
 
 class Chat(msgspec.Struct, frozen=True):
@@ -132,13 +134,13 @@ class Session:
         """Take one text message; ``now`` is monotonic seconds. Every refusal is a ``Reply`` with an ``error``."""
         conf = self._conf
         self.last_type = "unknown"
-        if not self._messages.take(now, conf.message_rate, conf.message_burst) or not self._bytes.take(
-            now, conf.byte_rate, conf.byte_burst, len(payload)
-        ):
-            return self._over_rate(payload)
+        if not self._messages.take(now, conf.message_rate, conf.message_burst):
+            return self._over_rate(payload, "message_rate")
+        if not self._bytes.take(now, conf.byte_rate, conf.byte_burst, len(payload)):
+            return self._over_rate(payload, "byte_rate")
         self._strikes = 0
         if len(payload) > conf.max_message_size:
-            return Close(CloseCode.TOO_BIG, f"a message may have at most {conf.max_message_size} bytes")
+            return Close(CloseCode.TOO_BIG, f"a message may have at most {conf.max_message_size} bytes", "message_size")
         request: MessageId | None = None
         try:
             message = decode_client_message(payload, max_nesting=conf.max_nesting)
@@ -146,14 +148,16 @@ class Session:
             return self._dispatch(message)
         except ProtocolError as error:
             about = request if request is not None else request_id(payload)
-            return Reply(self.error(error.code, error.message, about), error.code)
+            return Reply(self.error(error.code, error.message, about), error.code, error.limit)
 
-    def _over_rate(self, payload: bytes) -> Effect:
+    def _over_rate(self, payload: bytes, limit: str) -> Effect:
         self._strikes += 1
         if self._strikes >= self._conf.rate_strikes:
-            return Close(CloseCode.RATE, "too many messages")
-        text = f"too fast: at most {self._conf.message_rate:g} messages a second; this one was dropped"
-        return Reply(self.error(ErrorCode.RATE, text, request_id(payload)), ErrorCode.RATE)
+            return Close(CloseCode.RATE, "too many messages", "rate_strikes")
+        conf = self._conf
+        allowed = f"{conf.message_rate:g} messages" if limit == "message_rate" else f"{conf.byte_rate:g} bytes"
+        text = f"too fast: at most {allowed} a second; this one was dropped"
+        return Reply(self.error(ErrorCode.RATE, text, request_id(payload)), ErrorCode.RATE, limit)
 
     def _dispatch(self, message: ClientMessage) -> Effect | None:
         handler = _HANDLERS.get(message.type)
@@ -194,7 +198,7 @@ class Session:
     def _join(self, message: ClientMessage) -> Effect:
         room = valid_name(message.content, "'content' (the room)", max_length=self._conf.max_name_length)
         if self.rooms is not None and len(self.rooms) >= self._conf.max_rooms and room not in self.rooms:
-            raise ProtocolError(ErrorCode.FORBIDDEN, f"a connection may be in at most {self._conf.max_rooms} rooms")
+            raise self._too_many_rooms()
         return Join(room, message.id)
 
     def _leave(self, message: ClientMessage) -> Effect:
@@ -210,8 +214,12 @@ class Session:
         positions = {name: _position(name, value, self._conf.max_name_length) for name, value in streams.items()}
         rooms = {name.removeprefix(ROOM_STREAM_PREFIX) for name in positions if name.startswith(ROOM_STREAM_PREFIX)}
         if len(rooms.union(self.rooms or ())) > self._conf.max_rooms:
-            raise ProtocolError(ErrorCode.FORBIDDEN, f"a connection may be in at most {self._conf.max_rooms} rooms")
+            raise self._too_many_rooms()
         return Resume(positions, message.id)
+
+    def _too_many_rooms(self) -> ProtocolError:
+        text = f"a connection may be in at most {self._conf.max_rooms} rooms"
+        return ProtocolError(ErrorCode.FORBIDDEN, text, limit="rooms")
 
     def _refresh_token(self, message: ClientMessage) -> Effect:
         token = message.content.get("token") if isinstance(message.content, dict) else message.content
@@ -239,7 +247,7 @@ class Session:
     def _sized(self, outgoing: ServerMessage) -> tuple[bytes, str]:
         text = encode_for_stream(outgoing)
         if len(text) > self._conf.max_payload_size:
-            raise ProtocolError(ErrorCode.TOO_LARGE, "the message is too large to be delivered")
+            raise ProtocolError(ErrorCode.TOO_LARGE, "the message is too large to be delivered", limit="payload_size")
         return text, str(outgoing.id)
 
     def _dedupe(self, message: ClientMessage, target: str) -> str | None:
@@ -274,6 +282,11 @@ class Session:
     def error(self, code: ErrorCode, message: str, request: MessageId | None = None) -> bytes:
         """Build an ``error`` frame."""
         return error_text(code, message, request)
+
+    def expiring(self) -> bytes:
+        """Build the warning that the token will expire: ``token_expiring`` with ``content {expires_at}``."""
+        content = {"expires_at": int(self.principal.expires_at)}
+        return encode(ServerMessage(type="token_expiring", content=content, timestamp=_now()))
 
     def resumed(self, streams: dict[str, dict[str, Any]], request: MessageId | None = None) -> bytes:
         """Build the answer to ``resume``: per stream ``{recovered, count, epoch, offset}`` or ``{…, error}``."""
