@@ -257,7 +257,9 @@ class Hub:
 
     def _has_connection(self, group: str) -> bool:
         stream = self.streams.get(group)
-        return stream is not None and bool(stream.members or stream.waiters)
+        if stream is None:
+            return False
+        return bool(stream.members) or any(not connection.closing for connection, _ in stream.waiters)
 
     def user_connections(self, user_id: str) -> list[Connection]:
         """Return this process's connections of one user."""

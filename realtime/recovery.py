@@ -64,7 +64,8 @@ class Recovery:
         connection = self._connection
 
         def entered(position: Position | Exception) -> None:
-            if isinstance(position, Exception):
+            if isinstance(position, Exception) or connection.closing:
+                self._streams.leave(group, connection)
                 self._fail(name)
                 return
             if name.startswith(ROOM_STREAM_PREFIX):
