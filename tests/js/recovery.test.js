@@ -58,6 +58,23 @@ test("live messages that overtake the replay are shown in their place", async (t
   assert.deepEqual(numbers(messages), [1, 2, 3, 4]);
 });
 
+test("a live message that comes before a replay that does not reach it is not lost", async (t) => {
+  const { gateway, messages } = await open(t);
+  gateway.cut();
+  for (const content of [1, 2, 3]) gateway.publish("broadcast", { content });
+  gateway.script.resume = (peer, { id }) => {
+    const { offset } = gateway.stream("broadcast");
+    const missed = [...gateway.stream("broadcast").history];
+    peer.send(gateway.publish("broadcast", { content: 4 }, { lose: true }));
+    const streams = { broadcast: { recovered: true, count: 3, epoch: "e1", offset }, user: { recovered: true, count: 0, epoch: "e1", offset: 0 } };
+    peer.send({ type: "resumed", id, content: { streams } });
+    for (const message of missed) peer.send(message);
+    gateway.script = {};
+  };
+  await until(() => messages.length === 4);
+  assert.deepEqual(numbers(messages), [1, 2, 3, 4]);
+});
+
 test("a message lost on a live link is noticed by its position and recovered before later ones are shown", async (t) => {
   const { gateway, messages, gaps, downs } = await open(t);
   gateway.publish("broadcast", { content: 1 });

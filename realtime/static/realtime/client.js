@@ -50,7 +50,7 @@ export class WebSocketClient {
     this.#streams = new Streams({
       deliver: (message) => this.#listeners.message(message),
       gap: (gap) => this.#gap(gap),
-      hole: () => this.isConnected() && this.#link.restart(1006, "a message is missing"),
+      hole: () => this.#missing(),
     });
   }
 
@@ -228,8 +228,9 @@ export class WebSocketClient {
   #resume() {
     const streams = this.#streams.positions();
     const done = ({ content }) => {
-      this.#streams.resumed(content?.streams, streams);
+      const complete = this.#streams.resumed(content?.streams, streams);
       this.#opened();
+      if (!complete) this.#missing();
     };
     const fail = ({ code }) => {
       if (this.#state !== "connecting") return; // the link is gone: the next one resumes
@@ -239,6 +240,11 @@ export class WebSocketClient {
     };
     const item = this.#item({ type: "resume", id: this.#id(), content: { streams } });
     this.#requests.ask(item, { live: true, timeout: this.#options.requestTimeout, done, fail });
+  }
+
+  /** A new link recovers it; while one is recovering already, it may be on its way. */
+  #missing() {
+    if (this.isConnected()) this.#link.restart(1006, "a message is missing");
   }
 
   #opened() {

@@ -10,7 +10,7 @@ export class Streams {
   #deliver;
   #gap;
   #hole;
-  /** name → {epoch, offset, known}: up to `known` the server has told what there is. */
+  /** name → {epoch, offset, known, ahead}: the server has told of all up to `known`; `ahead` came too early to be shown. */
   #at = new Map();
   /** Streams whose offsets do not count every message. */
   #sparse = new Set();
@@ -60,13 +60,19 @@ export class Streams {
     if (!at) name && this.#set(name, epoch, offset);
     else if (at.epoch !== epoch) this.#lost(name, { epoch, offset });
     else if (offset <= at.offset) return;
-    else if (offset > Math.max(at.offset, at.known) + 1 && !this.#sparse.has(name)) return this.#hole();
-    else at.offset = offset;
+    else if (offset > Math.max(at.offset, at.known) + 1 && !this.#sparse.has(name)) {
+      at.ahead = offset;
+      return this.#hole();
+    } else at.offset = offset;
     if (!this.#repeated(message)) this.#deliver(message);
   }
 
-  /** The server tells what of which stream follows, and what is gone: asked for positions or not. */
+  /**
+   * The server tells what of which stream follows, and what is gone: asked for positions or not.
+   * @returns {boolean} whether what follows is all there is
+   */
   resumed(answer, asked = {}) {
+    let complete = true;
     for (const name of Object.keys({ ...asked, ...answer })) {
       const { recovered, count, epoch, offset, error } = answer?.[name] ?? {};
       const at = this.#at.get(name);
@@ -74,13 +80,15 @@ export class Streams {
       if (!recovered) this.#lost(name, { epoch, offset }, error);
       else {
         at.known = offset;
+        complete &&= !(at.ahead > offset);
         if (count < offset - asked[name]?.offset) this.#sparse.add(name);
       }
     }
+    return complete;
   }
 
   #set(name, epoch, offset) {
-    this.#at.set(name, { epoch, offset, known: offset });
+    this.#at.set(name, { epoch, offset, known: offset, ahead: offset });
   }
 
   #lost(stream, { epoch, offset }, error) {
