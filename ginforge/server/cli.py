@@ -9,7 +9,7 @@ from typing import Any
 from asgiref.sync import markcoroutinefunction
 from daphne.cli import CommandLineInterface
 
-from ginforge.server.server import BACKLOG, GatewayServer
+from ginforge.server.server import BACKLOG, MAX_HEAD, GatewayServer
 from ginforge.server.workers import run_workers
 
 
@@ -37,6 +37,7 @@ class GatewayCommandLine(CommandLineInterface):
         group.add_argument("--drain-timeout", type=float, default=10, help="seconds in all for a graceful end")
         group.add_argument("--max-pending", type=int, default=10_000, help="connections that may be in their handshake")
         group.add_argument("--request-timeout", type=int, default=20, help="seconds for a request's head to come")
+        group.add_argument("--max-head", type=int, default=MAX_HEAD, help="bytes of a request's head")
         group.add_argument("--backlog", type=int, default=BACKLOG, help="length of the listen queue")
 
     def run(self, args: list[str]) -> None:
@@ -61,7 +62,15 @@ class GatewayCommandLine(CommandLineInterface):
         return application
 
     def _choose_extra(self, known: argparse.Namespace) -> None:
-        names = ("write_limit", "close_timeout", "drain_timeout", "max_pending", "request_timeout", "backlog")
+        names = (
+            "write_limit",
+            "close_timeout",
+            "drain_timeout",
+            "max_pending",
+            "request_timeout",
+            "max_head",
+            "backlog",
+        )
         self.extra = {name: getattr(known, name) for name in names}
 
     def _server(self, **kwargs: Any) -> GatewayServer:

@@ -176,6 +176,7 @@ class DirectSocket(WebSocketProtocol):
     def _buffer(self, data: bytes) -> None:
         if self.buffered_bytes + len(data) > self.write_limit + self.allowance:
             runtime.overflowed += 1
+            runtime.on_limit("write_buffer")
             self.close(SLOW_CONSUMER, "too slow")
             return
         self._queue(data)
@@ -245,6 +246,8 @@ class DirectSocket(WebSocketProtocol):
 
     def _fail_connection(self, code: int = PROTOCOL_ERROR, reason: str = "") -> None:
         """Close with the code of what the peer did wrong, where autobahn would cut and the peer see 1006."""
+        if code == TOO_BIG:
+            runtime.on_limit("message_size")
         if self.state == OPEN:
             self.failedByMe = True
             self._close(code, reason, by_me=True)

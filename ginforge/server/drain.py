@@ -5,6 +5,7 @@ import inspect
 import logging
 import random
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ginforge.server.runtime import runtime
@@ -16,6 +17,7 @@ logger = logging.getLogger(__name__)
 
 RESTARTING = 1012
 _BATCH_PAUSE = 0.05
+_LOOK = 0.02
 # Clients are asked to come back at this pace by all, so that what is left can take them.
 _RECONNECTS_PER_SECOND = 500
 
@@ -25,23 +27,26 @@ class Drain:
 
     def __init__(self, server: "GatewayServer") -> None:
         self.server = server
-        self.deadline = time.monotonic() + server.drain_timeout
+        self.deadline = 0.0
+
+    def hurry(self) -> None:
+        """Wait for nobody any more."""
+        self.deadline = 0.0
 
     async def run(self) -> None:
         """Stop accepting, tell the application, close all connections, wait for every application."""
         runtime.draining = True
+        self.deadline = time.monotonic() + self.server.drain_timeout
         for port in self.server.ports:
             port.stopListening()
         await self._tell_application()
         await self._close_sockets()
-        await self._wait(self.deadline)
-        connections: list[Any] = [*self.server.websockets, *self.server.waiting, *self.server.unread]
-        for protocol in connections:
-            protocol.transport.abortConnection()
-        for request in list(self.server.requests):
-            if request.channel is not None:
-                request.channel.forceAbortClient()
-        await self._wait(time.monotonic() + 0.5)
+        # Peers that do not answer leave their applications some time.
+        await self._while(lambda: bool(self.server.websockets), self.server.drain_timeout / 3)
+        self._cut_sockets()
+        await self._while(self._running)
+        self._cut_requests()
+        await asyncio.sleep(_LOOK)
         await self._cancel()
         await self.server.lifespan.shutdown(1.0)
 
@@ -68,9 +73,19 @@ class Drain:
         if sockets:
             logger.info("closed %d connections for the restart", len(sockets))
 
-    async def _wait(self, deadline: float) -> None:
-        while self._running() and time.monotonic() < deadline:
-            await asyncio.sleep(0.02)
+    async def _while(self, condition: Callable[[], bool], spare: float = 0.0) -> None:
+        while condition() and time.monotonic() < self.deadline - spare:
+            await asyncio.sleep(_LOOK)
+
+    def _cut_sockets(self) -> None:
+        connections: list[Any] = [*self.server.websockets, *self.server.waiting, *self.server.unread]
+        for protocol in connections:
+            protocol.transport.abortConnection()
+
+    def _cut_requests(self) -> None:
+        for request in list(self.server.requests):
+            if request.channel is not None:
+                request.channel.forceAbortClient()
 
     def _running(self) -> bool:
         server = self.server

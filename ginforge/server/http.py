@@ -4,6 +4,7 @@
 
 import asyncio
 import logging
+import re
 from typing import Any
 
 from daphne.http_protocol import HTTPFactory, WebRequest
@@ -11,10 +12,12 @@ from twisted.protocols.policies import ProtocolWrapper
 from twisted.web import http
 
 from ginforge.server import handshake
+from ginforge.server.runtime import runtime
 
 logger = logging.getLogger(__name__)
 
-_MAX_HEAD = 16 * 1024
+# As much of a request as shows that it is one (RFC 9112 section 3).
+_METHOD = re.compile(rb"[A-Z-]{1,20}(?: |\Z)")
 
 
 class GatewayRequest(WebRequest):
@@ -117,16 +120,20 @@ class Front:
     def dataReceived(self, data: bytes) -> None:
         """Collect the head of the first request."""
         self.data = data = self.data + data if self.data else data
-        if not data.startswith(b"GET "[: len(data)]):
-            self._hand_over(self._http())
+        if not _METHOD.match(data):
+            self.refuse(400)
         elif b"\r\n\r\n" in data:
             head = data[: data.index(b"\r\n\r\n") + 4]
-            if handshake.asks_for_upgrade(head):
+            if len(head) > self.factory.server.max_head:
+                self.refuse(431)
+                runtime.on_limit("header_size")
+            elif handshake.asks_for_upgrade(head):
                 self._hand_over(self.factory.server.ws_factory.buildProtocol(self.addr))
             else:
                 self._hand_over(self._http())
-        elif len(data) > _MAX_HEAD:
+        elif len(data) > self.factory.server.max_head:
             self.refuse(431)
+            runtime.on_limit("header_size")
 
     def connectionLost(self, reason: Any) -> None:  # noqa: ARG002
         """Forget a connection that ended before its request."""

@@ -10,6 +10,10 @@ from typing import Protocol
 DrainHook = Callable[[], Awaitable[None] | None]
 
 
+def _unheard(limit: str) -> None:
+    """Stand for an application that does not count."""
+
+
 class Buffered(Protocol):
     """A connection whose peer has not read everything yet."""
 
@@ -26,6 +30,9 @@ class Runtime:
     open_sockets: int = 0
     overflowed: int = 0
     on_drain: list[DrainHook] = field(default_factory=list)
+    on_limit: Callable[[str], None] = _unheard
+    """Told the name of a limit that a peer has reached: ``header_size``, ``header_time``, ``pending_handshakes``,
+    ``write_buffer``, ``message_size``."""
     slow: set[Buffered] = field(default_factory=set)
 
     @property

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import signal
 import socket
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
@@ -15,6 +16,7 @@ from twisted.internet import reactor as _reactor
 from twisted.internet.endpoints import serverFromString
 from twisted.logger import ILogObserver, STDLibLogObserver, globalLogBeginner
 
+from ginforge.server.balance import Balance, Share
 from ginforge.server.drain import Drain
 from ginforge.server.http import Front, GatewayHTTPFactory, GatewayRequest
 from ginforge.server.inbox import Inbox
@@ -30,6 +32,7 @@ reactor: Any = _reactor
 HEARTBEAT_LOST = 4408
 # Twisted's 50 overflows at a storm of 64 connects, and each SYN lost to it waits a second.
 BACKLOG = 4096
+MAX_HEAD = 32 * 1024
 # What ``await send()`` of a response body lets wait before it waits itself.
 _RESPONSE_HIGH = 256 * 1024
 _OPENED_PER_TURN = 8
@@ -41,7 +44,7 @@ class GatewayServer(Server):
 
     ``write_limit``: bytes that may wait for one peer. ``close_timeout``: seconds a peer has to answer a close frame.
     ``drain_timeout``: seconds in all for a graceful end. ``max_pending``: connections that may be in their handshake.
-    ``request_timeout``: seconds for the head of a connection's first request to come.
+    ``request_timeout``: seconds for the head of a connection's first request to come, ``max_head``: its bytes.
     ``ping_interval`` and ``ping_timeout``: seconds between pings, and of silence after which a peer is cut with 4408.
     """
 
@@ -53,6 +56,7 @@ class GatewayServer(Server):
         drain_timeout: float = 10.0,
         max_pending: int = 10_000,
         request_timeout: int = 20,
+        max_head: int = MAX_HEAD,
         backlog: int = BACKLOG,
         **kwargs: Any,
     ) -> None:
@@ -62,6 +66,7 @@ class GatewayServer(Server):
         self.drain_timeout = drain_timeout
         self.max_pending = max_pending
         self.request_timeout = request_timeout
+        self.max_head = max_head
         self.backlog = backlog
         # Seconds since the start. Connections keep references to this one number rather than times of their own.
         self.clock = 0
@@ -73,6 +78,8 @@ class GatewayServer(Server):
         self.unread: dict[Front, int] = {}
         self.waiting: dict[GatewayWebSocket, int] = {}
         self.opening: deque[tuple[GatewayWebSocket, dict[str, Any]]] = deque()
+        balance = Balance.from_environment()
+        self.share = Share(balance, self.loop, self._connections) if balance else None
         # Disconnected but with an application still running, oldest first.
         self.leaving: dict[Any, int] = {}
         # Open connections by the second at which they are pinged next.
@@ -107,7 +114,10 @@ class GatewayServer(Server):
             self.listeners.append(listener)
         if self.verbosity >= 3:
             self.loop.set_debug(True)
+        self.drain = Drain(self)
         reactor.addSystemEventTrigger("before", "shutdown", self._drain)
+        if self.signal_handlers:
+            reactor.callWhenRunning(self._take_signals)
         if not self.abort_start:
             if self.ready_callable:
                 self.ready_callable()
@@ -140,6 +150,8 @@ class GatewayServer(Server):
         if isinstance(port, tcp.Port):
             port.transport = cast("Any", DirectTransport)
         self.ports.append(port)
+        if self.share is not None:
+            self.share.ports.append(port)
         host = port.getHost()
         if hasattr(host, "port"):
             self.listening_addresses.append((host.host, host.port))
@@ -147,8 +159,20 @@ class GatewayServer(Server):
         else:
             logger.info("listening on %s", host)
 
+    def _take_signals(self) -> None:
+        """Drain at the first SIGTERM or SIGINT and cut the drain short at the second, where Twisted logs an error."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self.loop.add_signal_handler(number, self._asked_to_stop)
+
+    def _asked_to_stop(self) -> None:
+        if runtime.draining:
+            self.drain.hurry()
+        else:
+            self.stop()
+
     def _drain(self) -> Any:
-        return defer.Deferred.fromFuture(asyncio.ensure_future(Drain(self).run(), loop=self.loop))
+        return defer.Deferred.fromFuture(asyncio.ensure_future(self.drain.run(), loop=self.loop))
 
     # Applications
 
@@ -222,10 +246,16 @@ class GatewayServer(Server):
     def accepted(self, front: Front) -> None:
         """Note a connection that has not sent a whole request; of too many of these the oldest is cut."""
         self.unread[front] = self.clock + self.request_timeout
+        if self.share is not None:
+            self.share.check()
         if len(self.unread) > self.max_pending:
             oldest = next(iter(self.unread))
             del self.unread[oldest]
             oldest.transport.abortConnection()
+            runtime.on_limit("pending_handshakes")
+
+    def _connections(self) -> int:
+        return len(self.websockets) + len(self.waiting) + len(self.unread)
 
     def handshaking(self, protocol: GatewayWebSocket) -> None:
         """Note a connection whose handshake has begun."""
@@ -233,7 +263,10 @@ class GatewayServer(Server):
 
     def may_open(self) -> bool:
         """Tell whether one more WebSocket may begin its handshake."""
-        return not runtime.draining and len(self.waiting) <= self.max_pending
+        if len(self.waiting) > self.max_pending:
+            runtime.on_limit("pending_handshakes")
+            return False
+        return not runtime.draining
 
     def websocket_opened(self, protocol: GatewayWebSocket) -> None:
         """Note an accepted connection and plan its first ping."""
@@ -273,7 +306,14 @@ class GatewayServer(Server):
         """Once a second: pings, heartbeats and the end of everybody's patience. Never stops."""
         self.loop.call_later(1, self.tick)
         self.clock += 1
-        for duty in (self._end_waiting, self._end_leaving, self._heartbeats, self._end_requests, self._collect):
+        for duty in (
+            self._end_waiting,
+            self._end_leaving,
+            self._heartbeats,
+            self._end_requests,
+            self._collect,
+            self._beat,
+        ):
             try:
                 duty()
             except Exception:
@@ -282,6 +322,7 @@ class GatewayServer(Server):
     def _end_waiting(self) -> None:
         for front in self._expired(self.unread):
             front.refuse(408)
+            runtime.on_limit("header_time")
         if self.websocket_connect_timeout >= 0:
             for protocol in self._expired(self.waiting):
                 protocol.refuse(503, b"Busy", [(b"Retry-After", b"1")])
@@ -324,6 +365,10 @@ class GatewayServer(Server):
         if self.http_timeout:
             for request in list(self.requests):
                 request.check_timeouts()
+
+    def _beat(self) -> None:
+        if self.share is not None:
+            self.share.check()
 
     def _collect(self) -> None:
         if self.clock % _FULL_COLLECTION_SECONDS == 0:

@@ -49,7 +49,7 @@ class DirectTransport(tcp.Server):
         self.reactor = reactor
         self.socket = sock
         self.fileno = sock.fileno
-        self.protocol = protocol
+        self.protocol: Any = protocol
         self.client = client[:2]
         if len(client) != 2:
             self._addressType = address.IPv6Address

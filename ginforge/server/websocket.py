@@ -31,7 +31,6 @@ logger = logging.getLogger(__name__)
 Message = dict[str, Any]
 
 _SLOTS: Final = ("born", "handshake", "inbox", "slot", "task", "writable")
-_MAX_HEAD = 16 * 1024
 # An application that is this many messages behind is not read for until it has caught up to the lower mark.
 _INBOX_HIGH = 64
 _INBOX_LOW = 16
@@ -77,7 +76,7 @@ class GatewayWebSocket(DirectSocket):
         if self.handshake is None and b"\r\n\r\n" in self.data:
             head, _, self.data = self.data.partition(b"\r\n\r\n")
             self._opened(head + b"\r\n\r\n")
-        elif len(self.data) > _MAX_HEAD:
+        elif len(self.data) > self.server.max_head:
             self.refuse(400, b"Too much before the handshake")
 
     def connectionLost(self, reason: Any = None) -> None:  # noqa: ARG002

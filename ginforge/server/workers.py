@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ginforge.lifeline import die_with_parent
+from ginforge.server import balance
 from ginforge.supervisor.restarts import Deaths, RestartPolicy
 
 logger = logging.getLogger(__name__)
@@ -38,6 +39,8 @@ class Master:
         self.listening = listening
         self.drain_timeout = drain_timeout
         self.stopping = asyncio.Event()
+        self.memory = balance.shared_memory(count)
+        self.balance = balance.Balance(self.memory, -1, count)
         self.processes: dict[int, asyncio.subprocess.Process] = {}
 
     async def run(self) -> int:
@@ -65,6 +68,7 @@ class Master:
             process = await self._start(index)
             code = await process.wait()
             del self.processes[index]
+            self.balance.forget(index)
             _forget_metrics(process.pid)
             if self.stopping.is_set():
                 return
@@ -81,9 +85,9 @@ class Master:
     async def _start(self, index: int) -> asyncio.subprocess.Process:
         process = await asyncio.create_subprocess_exec(
             *self.command,
-            env={**os.environ, "GINFORGE_WORKER": str(index)},
+            env={**os.environ, balance.ENVIRONMENT: f"{self.memory}:{index}:{self.count}"},
             stdin=asyncio.subprocess.DEVNULL,
-            pass_fds=[self.listening.fileno()],
+            pass_fds=[self.listening.fileno(), self.memory],
             preexec_fn=die_with_parent(signal.SIGTERM),
         )
         self.processes[index] = process

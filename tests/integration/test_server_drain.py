@@ -82,3 +82,11 @@ def test_an_upgrade_that_comes_while_draining_is_refused_with_503() -> None:
             assert early.recv(65536).startswith(b"HTTP/1.1 503 ")
         assert open_peer.close_frame()[0] == 1012
         server.kill()
+
+
+def test_a_second_signal_cuts_the_drain_short() -> None:
+    with Server("commands", "--drain-timeout=60", "--close-timeout=60") as server, Peer(server, "/lingering") as deaf:
+        server.signal(signal.SIGINT)
+        assert deaf.close_frame()[0] == 1012
+        server.signal(signal.SIGINT)
+        assert server.wait(20) == 0
