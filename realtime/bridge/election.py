@@ -25,8 +25,8 @@ _RETRY: Final = 0.1
 _FREE_LEASE: Final = 0.05
 _HANDOVER: Final = 6.0
 """Seconds for which a standby trusts the announcement that the active bridge is about to release the lease."""
-_DEAF: Final = 1.0
-"""An active bridge without its subscription for this long leaves the lease to another."""
+_DEFERENCE: Final = 0.25
+"""Part of the lease for which a bridge that is not in step leaves a free lease to those that are."""
 
 
 class Role(StrEnum):
@@ -40,8 +40,7 @@ class Role(StrEnum):
 class Election:
     """Keeps the lease, or waits for it.
 
-    ``oldest`` tells when the oldest unfinished message was received, ``subscribed`` whether this bridge hears the
-    ingress; ``on_change`` is called with every new role.
+    ``oldest`` tells when the oldest unfinished message was received; ``on_change`` is called with every new role.
     """
 
     def __init__(
@@ -51,18 +50,21 @@ class Election:
         bridge_id: str,
         *,
         oldest: Callable[[], float | None],
-        subscribed: Callable[[], bool],
         on_change: Callable[[Role], None],
     ) -> None:
         self.role = Role.UNDECIDED
         self.buffer = StandbyBuffer()
+        self.in_step = False
+        """Whether this bridge has everything that the active one may not have published."""
         self.dropped = 0
         """Messages without an id that another active bridge had to deliver."""
         self._lease = lease
         self._outbox = outbox
         self._id = bridge_id
         self._oldest = oldest
-        self._subscribed = subscribed
+        self._subscribed = False
+        self._missed_some = False
+        self._free_since: float | None = None
         self._on_change = on_change
         self._looked = False
         self._leaving = False
@@ -73,7 +75,6 @@ class Election:
         self._next_mark = 0
         self._done_mark = 0
         self._marks: deque[tuple[int, float]] = deque()
-        self._heard_at = time.monotonic()
 
     def take(self, job: Job) -> None:
         """Do with a message from pub/sub what the role asks for."""
@@ -100,12 +101,17 @@ class Election:
                 self._successor_of, self._successor_until = bridge_id, time.monotonic() + _HANDOVER
                 self._become(Role.UNDECIDED)
             case ["released", _]:
-                self.hurry()
+                self._wake.set()
             case _:
                 pass
 
-    def hurry(self) -> None:
-        """Look at the lease now."""
+    def on_subscription(self, subscribed: bool) -> None:
+        """Note that the subscription began, or ended: from then on messages are missed."""
+        self._subscribed = subscribed
+        if not subscribed:
+            self._missed_some = True
+            self.in_step = False
+            self.buffer.forget_marks()
         self._wake.set()
 
     async def run(self) -> None:
@@ -125,7 +131,7 @@ class Election:
         """Tell the standby that everything behind this announcement is its own; take nothing from there on."""
         self._leaving = True
         try:
-            if self.role is Role.ACTIVE and self._lease.held() and self._subscribed():
+            if self.role is Role.ACTIVE and self._lease.held() and self._subscribed:
                 async with asyncio.timeout(timeout):
                     await publish(f"handover {self._id}".encode())
                     await self._handed_over.wait()
@@ -134,14 +140,14 @@ class Election:
         self._handed_over.set()
 
     async def _look(self) -> float:
-        if self._subscribed():
-            self._heard_at = time.monotonic()
-        elif self.role is Role.ACTIVE and time.monotonic() - self._heard_at > _DEAF:
-            await self._lease.release()
+        if self._missed_some and self.role is Role.ACTIVE:
+            await self._lease.release()  # a standby has what was missed
             self._become(Role.UNDECIDED)
-        want = self._looked and self._subscribed() and not self._leaving
+        self._missed_some = False
         self._next_mark += 1
-        view = await self._lease.look(want=want, done_mark=self._find_done_mark(), next_mark=self._next_mark)
+        view = await self._lease.look(
+            want=self._may_take(), done_mark=self._find_done_mark(), next_mark=self._next_mark
+        )
         self._looked = True
         self._settle(view)
         self._lease.fence = view.fence
@@ -149,7 +155,19 @@ class Election:
             return min(self._lease.seconds / 4, view.left + 0.02)
         return self._lease.seconds / 4 if view.holder else _FREE_LEASE
 
+    def _may_take(self) -> bool:
+        """Whether to take the lease if it is free: at once when in step, later when no other bridge did."""
+        if not self._looked or not self._subscribed or self._leaving:
+            return False
+        if self.in_step or self._lease.fence == 0:
+            return True
+        return self._free_since is not None and time.monotonic() - self._free_since >= _DEFERENCE * self._lease.seconds
+
     def _settle(self, view: View) -> None:
+        if view.holder:
+            self._free_since = None
+        elif self._free_since is None:
+            self._free_since = time.monotonic()
         if view.holder == self._id:
             self._lead(view)
         elif not view.holder:
@@ -157,7 +175,7 @@ class Election:
         elif view.holder != self._successor_of or time.monotonic() > self._successor_until:
             self._become(Role.STANDBY)
             self._yield_jobs()
-            self.buffer.done(view.fence, view.mark)
+            self.in_step = self.buffer.done(view.fence, view.mark) or self.in_step
 
     def _lead(self, view: View) -> None:
         if self.role is not Role.ACTIVE or view.fence != self._lease.fence:
@@ -169,7 +187,8 @@ class Election:
             self._lease.fence = view.fence
             kept = self.buffer.take()
             self._outbox.put_first(kept)
-            logger.info("bridge took over", extra={"fence": view.fence, "buffered": len(kept)})
+            logger.info("bridge took over", extra={"fence": view.fence, "buffered": len(kept), "in_step": self.in_step})
+            self.in_step = True
             self._become(Role.ACTIVE)
         self._outbox.resume()
 

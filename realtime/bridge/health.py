@@ -37,10 +37,14 @@ class Counters(msgspec.Struct):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """State of one bridge, as it stands in ``keys.BRIDGES``; times in Unix seconds, ``lag`` in seconds."""
+    """State of one bridge, as it stands in ``keys.BRIDGES``; times in Unix seconds, ``lag`` in seconds.
+
+    ``in_step`` of a standby means that it could take over without loss.
+    """
 
     id: str
     role: str
+    in_step: bool
     host: str
     pid: int
     started: float
@@ -66,29 +70,24 @@ class Heartbeat:
         self._counted: dict[str, int] = {}
         self._decided = False
 
-    def beat(
-        self, *, role: str, lag: float, waiting: int, buffered: int, buffer_dropped: int, dropped: int, dead: int
-    ) -> None:
-        """Report now: to Redis once this bridge has found its role, to Prometheus and the health page always."""
+    def beat(self, **state: Any) -> None:
+        """Report now: to Redis once this bridge has found its role, to Prometheus and the health page always.
+
+        ``state`` holds the fields of the ``Report`` that change.
+        """
         now = time.time()
         self.latest = Report(
             id=self._id,
-            role=role,
             host=socket.gethostname(),
             pid=os.getpid(),
             started=round(self.started, 3),
             at=round(now, 3),
-            lag=round(lag, 3),
-            waiting=waiting,
-            buffered=buffered,
-            buffer_dropped=buffer_dropped,
-            dropped=dropped,
-            dead_letters=dead,
             counters=self.counters,
+            **state,
         )
-        metrics.bridge_lag.set(lag)
+        metrics.bridge_lag.set(self.latest.lag)
         self._to_prometheus()
-        self._decided = self._decided or role != "undecided"
+        self._decided = self._decided or self.latest.role != "undecided"
         if self._decided and self._link.connected.is_set():
             self._link.execute(_ignore, "HSET", BRIDGES, self._id, msgspec.json.encode(self.latest))
             self._link.execute(self._forget_dead, "HGETALL", BRIDGES)

@@ -64,20 +64,19 @@ class Bridge:
             self.outbox,
             self.id,
             oldest=self._oldest,
-            subscribed=lambda: self.sources[0].subscribed,
             on_change=self._on_role,
         )
-        self.sources = [self._listen(host) for host in hosts]
+        self.sources = [self._listen(host, first=host is hosts[0]) for host in hosts]
         self._tasks: list[asyncio.Task[None]] = []
 
-    def _listen(self, host: dict[str, Any]) -> PubSubSource:
+    def _listen(self, host: dict[str, Any], *, first: bool) -> PubSubSource:
         return PubSubSource(
             host,
             self.conf,
             events=BRIDGE_EVENTS,
             on_message=self._on_message,
             on_event=self.election.on_event,
-            on_change=self.election.hurry,
+            on_change=self.election.on_subscription if first else lambda _: None,
         )
 
     # From start to stop
@@ -265,12 +264,13 @@ class Bridge:
         """Report the state to Redis and Prometheus."""
         self.heartbeat.beat(
             role=str(self.election.role),
-            lag=self.lag,
+            in_step=self.election.in_step,
+            lag=round(self.lag, 3),
             waiting=self.outbox.count,
             buffered=len(self.election.buffer),
             buffer_dropped=self.election.buffer.dropped,
             dropped=self.election.dropped,
-            dead=self.dead_letters.total,
+            dead_letters=self.dead_letters.total,
         )
 
     # Owner of the control connection

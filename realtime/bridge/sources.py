@@ -22,8 +22,7 @@ class PubSubSource:
     """Listens to ``websocket:*`` on one Redis, for ever; at most once, as Redis gives it.
 
     ``on_message`` gets what was published; ``on_event`` what came over ``events``, a further channel of the same
-    connection, so that its place among the messages is exact; ``on_change`` hears when the subscription begins or
-    ends.
+    connection, so that its place among the messages is exact; ``on_change`` hears whether the subscription is up.
     """
 
     def __init__(
@@ -34,7 +33,7 @@ class PubSubSource:
         events: str,
         on_message: OnMessage,
         on_event: Callable[[bytes], None],
-        on_change: Callable[[], None],
+        on_change: Callable[[bool], None],
     ) -> None:
         self.subscribed = False
         self.link = RedisLink(host, self, connect_timeout=conf.redis_connect_timeout, timeout=conf.redis_timeout)
@@ -58,14 +57,14 @@ class PubSubSource:
         self.subscribed = True
         gap = None if self._lost_at is None else round(time.monotonic() - self._lost_at, 3)
         logger.info("ingress subscribed", extra={"pattern": INGRESS_PATTERN, "gap_seconds": gap})
-        self._on_change()
+        self._on_change(True)
 
     def link_down(self, link: RedisLink) -> None:  # noqa: ARG002  # the owner's interface
         """Note since when messages may be missed."""
         if self.subscribed:
             self.subscribed = False
             self._lost_at = time.monotonic()
-            self._on_change()
+            self._on_change(False)
 
     def link_push(self, link: RedisLink, channel: bytes, data: bytes, pattern: bytes | None) -> None:  # noqa: ARG002
         """Pass a message on."""

@@ -50,15 +50,23 @@ class StandbyBuffer:
         """Note that the active bridge's mark stands here."""
         self._marks.append((fence, number, self._first + len(self._jobs)))
 
-    def done(self, fence: int, number: int) -> None:
-        """Forget everything before this mark of the active bridge; unknown marks change nothing."""
+    def forget_marks(self) -> None:
+        """Forget where the marks stood, because from here on messages are missing."""
+        self._marks.clear()
+
+    def done(self, fence: int, number: int) -> bool:
+        """Forget everything before this mark of the active bridge; false, and no change, for marks never heard.
+
+        True means that all that the active bridge has not finished is here.
+        """
         place = max((at for f, n, at in self._marks if f == fence and n <= number), default=None)
         if place is None:
-            return
+            return False
         while self._marks and self._marks[0][2] <= place:
             self._marks.popleft()
         while self._jobs and self._first < place:
             self._pop()
+        return True
 
     def take(self) -> list[Job]:
         """Hand everything over, oldest first."""

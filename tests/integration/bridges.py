@@ -52,10 +52,18 @@ class BridgeRig:
         return program
 
     def start_standby(self, **env: str) -> Program:
-        """Start a bridge and wait until it stands by."""
+        """Start a bridge and wait until it stands by and could take over without loss."""
         program = self.start(**env)
         self.wait_for_role(program, "standby")
+        self.wait_until_in_step(program)
         return program
+
+    def wait_until_in_step(self, program: Program) -> None:
+        """Wait until a bridge has what the active one may not have published."""
+        wait_until(
+            lambda: any(report["pid"] == program.pid and report["in_step"] for report in self.reports()),
+            f"{program.name} to be in step",
+        )
 
     def publish(self, channel: str, *messages: Any) -> None:
         """PUBLISH over one connection, in order; bytes as they are, anything else as JSON."""
