@@ -25,7 +25,8 @@ from ginforge.supervisor.output import PrefixedOutput
 from ginforge.supervisor.supervisor import NAME, Supervisor
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-MANAGE: Final = [sys.executable, str(ROOT / "manage.py")]
+# Installed as a package there is no manage.py beside it.
+MANAGE: Final = [sys.executable, *([str(ROOT / "manage.py")] if (ROOT / "manage.py").exists() else ["-m", "django"])]
 READY_SECONDS: Final = 60.0
 _REACHABLE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 (told apart, not bound)
 
