@@ -33,7 +33,6 @@ run: venv ## Run everything on PORT (8080): Valkey unless REDIS_URL is set, brid
 
 test: venv ## Run the whole test suite (ARGS="-k name" for a part of the Python tests)
 	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
-	@$(if $(ARGS),,$(MAKE) test-js)
 
 test-js: ## Run the browser client's tests alone (part of make test where Node 20 is there)
 	@if [ "$$(node -p 'process.versions.node.split(".")[0] >= 20 && "good"' 2>/dev/null)" != good ] || ! command -v npm >/dev/null; then \
