@@ -15,7 +15,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ginforge.settings")
 django_application = get_asgi_application()
 
 # The gateway's modules need Django's apps, which the line above has loaded.
+from ginforge.logs import redact_access_log  # noqa: E402
 from ginforge.server.runtime import runtime  # noqa: E402
+from realtime import metrics  # noqa: E402
 from realtime.hub import get_hub  # noqa: E402
 from realtime.routing import application as websocket_application  # noqa: E402
 
@@ -37,6 +39,7 @@ async def _live(receive: Receive, send: Send) -> None:
     hub = get_hub()
     runtime.on_drain.append(hub.drain)
     hub.buffered_bytes = lambda: runtime.buffered_bytes
+    runtime.on_limit = metrics.limits.inc
     await receive()
     starting = asyncio.get_running_loop().create_task(hub.start_when_possible())
     await send({"type": "lifespan.startup.complete"})
@@ -48,4 +51,5 @@ async def _live(receive: Receive, send: Send) -> None:
     await send({"type": "lifespan.shutdown.complete"})
 
 
+redact_access_log()
 markcoroutinefunction(application)

@@ -29,6 +29,18 @@ def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mu
     return event
 
 
+def redact_access_log() -> None:
+    """Keep tokens out of stock Daphne's access log, which bypasses ``logging`` and holds the query string."""
+    from daphne.access import AccessLogGenerator
+
+    write_entry = AccessLogGenerator.write_entry
+
+    def write_redacted(self: Any, host: str, date: Any, request: str, **rest: Any) -> None:
+        write_entry(self, host, date, hide_tokens(request), **rest)
+
+    AccessLogGenerator.write_entry = write_redacted
+
+
 _SHARED: Final[list[Any]] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_logger_name,
@@ -61,6 +73,8 @@ def logging_config(*, level: str, json_lines: bool) -> dict[str, Any]:
             "django": {"level": level, "propagate": True, "handlers": []},
             "django.server": {"level": "WARNING", "propagate": True, "handlers": []},
             "daphne": {"level": "WARNING"},
+            # Uvicorn's own handlers would write the query string, token and all, as it is.
+            **{name: {"handlers": [], "propagate": True} for name in ("uvicorn", "uvicorn.access", "uvicorn.error")},
         },
     }
 
