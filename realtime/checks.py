@@ -7,11 +7,11 @@ from typing import Any
 import jwt
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
-from django.utils.module_loading import import_string
 
 from realtime.auth.origin import build_rules
 from realtime.auth.tokens import TokenVerifier, rules_from_settings
 from realtime.conf import build_settings
+from realtime.permissions import build_policy
 
 
 @register("realtime")
@@ -22,9 +22,10 @@ def check_realtime_settings(**_: Any) -> list[CheckMessage]:
     except ValueError as error:
         return [Error(f"settings.REALTIME: {error}", id="realtime.E001")]
     try:
-        import_string(conf.room_policy)
-    except ImportError as error:
-        return [Error(f"settings.REALTIME['room_policy']: {error}", id="realtime.E002")]
+        build_policy(conf)
+    except (ImportError, TypeError) as error:
+        name = "room_permissions" if conf.room_permissions else "room_policy"
+        return [Error(f"settings.REALTIME[{name!r}]: {error}", id="realtime.E002")]
     return []
 
 

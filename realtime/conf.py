@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from ipaddress import ip_network
 from typing import Any, Literal
 
@@ -37,7 +38,7 @@ class RealtimeSettings:
     """Inbound bytes a second per connection."""
     byte_burst: float = 4_194_304.0
     rate_strikes: int = 500
-    """So many refused messages in a row close the connection with 4429."""
+    """So many refused messages in a row close the connection with 4429; an accepted one makes up for a refused one."""
     max_rooms: int = 100
     """Rooms one connection may be in."""
     max_user_connections: int = 50
@@ -66,7 +67,7 @@ class RealtimeSettings:
     # Access
     room_policy: str = "realtime.rooms.RoomPolicy"
     """Dotted path of the class that decides who may join and send where."""
-    room_permissions: dict[str, list[str]] = field(default_factory=dict)
+    room_permissions: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     """Pattern of rooms → dotted paths of permission classes (``realtime.permissions``), all of which must agree."""
     room_policy_recheck: float = 1.0
     """How often live memberships are held against a policy that can change; 0 switches it off."""
@@ -129,7 +130,7 @@ class RealtimeSettings:
     public_health: bool = True
 
     def __post_init__(self) -> None:
-        problems = list(_contradictions(self))
+        problems = [*_contradictions(self), *_malformed(self)]
         if problems:
             raise ValueError("; ".join(problems))
 
@@ -155,14 +156,19 @@ def _contradictions(conf: RealtimeSettings) -> list[str]:
     if conf.on_too_many not in ("reject", "replace"):
         problems.append("on_too_many must be reject or replace")
     if conf.max_header_size < 1024 or conf.handshake_timeout < 1 or conf.max_pending_handshakes < 1:
-        problems.append("max_header_size must be at least 1024, handshake_timeout and max_pending_handshakes at least 1")
+        problems.append("max_header_size must be at least 1024, handshake_timeout, max_pending_handshakes at least 1")
+    return problems
+
+
+def _malformed(conf: RealtimeSettings) -> list[str]:
+    problems: list[str] = []
     for network in conf.unlimited_networks:
         try:
             ip_network(network)
         except ValueError:
             problems.append(f"unlimited_networks: {network!r} is not a network such as 10.0.0.0/8")
     for pattern, classes in conf.room_permissions.items():
-        if not isinstance(classes, list | tuple) or not all(isinstance(path, str) for path in classes) or not classes:
+        if not classes or not isinstance(classes, list):
             problems.append(f"room_permissions[{pattern!r}] must be a list of dotted paths")
     return problems
 

@@ -27,6 +27,7 @@ class Connection:
         "session",
         "socket",
         "user_offset",
+        "warned",
     )
 
     def __init__(self, socket: DirectSocket, session: Session, address: str, connected_at: float) -> None:
@@ -45,6 +46,8 @@ class Connection:
         self.pending_ids: set[str] | None = None
         """Ids of stored messages this connection has been sent."""
         self.closing = False
+        self.warned = False
+        """Whether it was told that its token expires soon."""
 
     @property
     def client_id(self) -> str:

@@ -14,7 +14,7 @@ from realtime import metrics
 from realtime.auth.credentials import Credentials, token_from_scope
 from realtime.auth.origin import origin_allowed
 from realtime.auth.tokens import InvalidToken, get_verifier
-from realtime.codes import CloseCode, ErrorCode, RealtimeError
+from realtime.codes import CloseCode, ErrorCode, LimitReached, RealtimeError
 from realtime.connection import Connection
 from realtime.hub import Hub, get_hub
 from realtime.principal import Principal
@@ -33,28 +33,32 @@ class GatewayConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no t
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the connection until it ends (ASGI)."""
-        connection = await self._open(scope, receive, send)
-        del scope, send
-        if connection is None:
-            return
         hub = get_hub()
-        try:
-            await self._serve(hub, connection, receive)
-        finally:
-            hub.disconnect(connection)
-
-    async def _open(self, scope: Scope, receive: Receive, send: Send) -> Connection | None:
-        """Go through the handshake; None when the client was refused, which it has been told."""
         await receive()
-        hub = get_hub()
         if not origin_allowed(scope):
             metrics.connections.inc("origin")
             await send({"type": "websocket.close", "code": CloseCode.FORBIDDEN})
-            return None
-        if hub.full:
-            metrics.connections.inc("limit")
-            await _deny(scope, send)
-            return None
+            return
+        try:
+            if hub.draining:
+                raise LimitReached("connections")
+            door = hub.door.enter(_host(scope))
+        except LimitReached as error:
+            await _deny(scope, send, error)
+            return
+        connection = None
+        try:
+            connection = await self._open(hub, scope, receive, send)
+            del scope, send
+            if connection is not None:
+                await self._serve(hub, connection, receive)
+        finally:
+            hub.door.leave(door)
+            if connection is not None:
+                hub.disconnect(connection)
+
+    async def _open(self, hub: Hub, scope: Scope, receive: Receive, send: Send) -> Connection | None:
+        """Accept and look at the token; None when the client was refused, which it has been told."""
         credentials = token_from_scope(scope, allow_query=hub.conf.allow_query_token)
         await send({"type": "websocket.accept", "subprotocol": credentials.subprotocol if credentials else None})
         transport: DirectSocket | None = (scope.get("extensions") or {}).get(EXTENSION)
@@ -75,6 +79,10 @@ class GatewayConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no t
         except InvalidToken as error:
             hub.disconnect(connection)
             await self._unauthorized(socket, receive, error)
+            return None
+        except LimitReached as error:
+            hub.disconnect(connection)
+            await self._too_many(socket, receive, error)
             return None
         except (RealtimeError, TimeoutError) as error:
             hub.disconnect(connection)
@@ -108,6 +116,13 @@ class GatewayConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no t
         socket.close(CloseCode.UNAUTHORIZED, "unauthorized")
         await _closed(receive)
 
+    async def _too_many(self, socket: DirectSocket, receive: Receive, error: LimitReached) -> None:
+        metrics.connections.inc("limit")
+        metrics.limits.inc(error.limit)
+        _say(socket, ErrorCode.RATE, _("The user has too many connections"))
+        socket.close(CloseCode.TOO_MANY_CONNECTIONS, "too many connections")
+        await _closed(receive)
+
     async def _unavailable(self, socket: DirectSocket, receive: Receive, error: Exception) -> None:
         metrics.connections.inc("unavailable")
         logger.warning("connection refused", extra={"reason": type(error).__name__})
@@ -132,14 +147,22 @@ async def _closed(receive: Receive) -> None:
         pass
 
 
-async def _deny(scope: Scope, send: Send) -> None:
-    """Refuse the upgrade with 503 where the server can, else with its own refusal."""
+async def _deny(scope: Scope, send: Send, error: LimitReached) -> None:
+    """Refuse the upgrade with 503 or 429 where the server can, else with its own refusal."""
+    metrics.connections.inc("limit")
+    metrics.limits.inc(error.limit)
     if "websocket.http.response" not in (scope.get("extensions") or {}):
         await send({"type": "websocket.close", "code": CloseCode.TRY_AGAIN_LATER})
         return
     headers = [(b"retry-after", b"5"), (b"content-type", b"text/plain")]
-    await send({"type": "websocket.http.response.start", "status": 503, "headers": headers})
+    status = 429 if error.limit == "address_connections" else 503
+    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": b"too many connections\n"})
+
+
+def _host(scope: Scope) -> str:
+    client = scope.get("client")
+    return str(client[0]) if client else ""
 
 
 def _address(scope: Scope) -> str:

@@ -24,6 +24,11 @@ logger = logging.getLogger(__name__)
 
 _REPLY_TTL: Final = 10
 _MOST: Final = 1000
+_ERRORS: Final = {
+    CloseCode.FORBIDDEN: ErrorCode.FORBIDDEN,
+    CloseCode.TOO_MANY_CONNECTIONS: ErrorCode.RATE,
+    CloseCode.RATE: ErrorCode.RATE,
+}
 
 
 class Control:
@@ -49,7 +54,7 @@ class Control:
 
     def _disconnect(self, event: dict[str, Any]) -> None:
         code = CloseCode(event.get("code", CloseCode.UNAUTHORIZED))
-        error = ErrorCode.FORBIDDEN if code is CloseCode.FORBIDDEN else ErrorCode.UNAUTHORIZED
+        error = _ERRORS.get(code, ErrorCode.UNAUTHORIZED)
         reason = str(event.get("reason") or "disconnected")[:100]
         for connection in self._targets(event):
             metrics.errors.inc("disconnected")

@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any, Final
 from django.utils.translation import gettext as _
 
 from realtime import metrics
+from realtime.auth.revocation import is_revoked, revocation_keys
 from realtime.auth.tokens import InvalidToken, get_verifier
 from realtime.codes import ErrorCode, ProtocolError, RealtimeError
 from realtime.connection import Connection
 from realtime.context import MessageContext
 from realtime.groups import room_group, user_group
 from realtime.layer import Published
+from realtime.link import resolve
+from realtime.principal import Principal
 from realtime.protocol import MessageId
 from realtime.recovery import Recovery
 from realtime.registry import OfflineMessage, handler_of
@@ -74,6 +77,7 @@ class Dispatcher:
             connection.inbox.append(payload)
             if len(connection.inbox) == self._hub.conf.max_inbound_queue:
                 connection.socket.pause_reading()
+                metrics.limits.inc("inbound_queue")
             return
         try:
             effect = connection.session.receive(payload, time.monotonic())
@@ -139,10 +143,13 @@ class Dispatcher:
     def _reply(self, connection: Connection, effect: Reply) -> None:
         if effect.error is not None:
             metrics.errors.inc(str(int(effect.error)))
+            if effect.limit:
+                metrics.limits.inc(effect.limit)
         connection.reply(effect.text)
 
     def _close(self, connection: Connection, effect: Close) -> None:
         metrics.errors.inc(str(int(effect.code)))
+        metrics.limits.inc(effect.limit or "other")
         self._hub.close(connection, effect.code, effect.reason)
 
     def _chat(self, connection: Connection, effect: Chat) -> None:
@@ -201,11 +208,13 @@ class Dispatcher:
             self._refuse(connection, ErrorCode.FORBIDDEN, "you may not enter this room", effect.request)
 
     async def _join_later(self, connection: Connection, effect: Join, allowed: Awaitable[bool]) -> None:
+        asked_at = self._hub.memberships.orders
         if not await allowed:
             raise ProtocolError(ErrorCode.FORBIDDEN, "you may not enter this room")
         entered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._enter(connection, effect, on_done=lambda: None if entered.done() else entered.set_result(None))
         await entered
+        self._hub.memberships.joined(connection, asked_at)
 
     def _enter(self, connection: Connection, effect: Join, on_done: Callable[[], None] | None = None) -> None:
         """Join the room's stream; when that has to wait for Redis, the client's next messages wait as well."""
@@ -244,28 +253,6 @@ class Dispatcher:
             self._hub.streams.leave(room_group(effect.room), connection)
         self._ack(connection, effect.request, {"room": effect.room})
 
-    def evict(self, connection: Connection, room: str) -> None:
-        """Take a connection out of a room it may no longer be in, and say so."""
-        rooms = connection.session.rooms
-        if rooms is not None and rooms.pop(room, None) is not None:
-            self._hub.streams.leave(room_group(room), connection)
-            self._refuse(connection, ErrorCode.FORBIDDEN, f"you were removed from room {room!r}", None)
-
-    def recheck(self, connection: Connection) -> None:
-        """Ask the policy about every room the connection is in, and evict it where the answer is no."""
-        task = asyncio.get_running_loop().create_task(self._recheck(connection))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _recheck(self, connection: Connection) -> None:
-        for room in list(connection.session.rooms or ()):
-            try:
-                allowed = self._hub.policy.can_join(connection.principal, room)
-                if not (await allowed if inspect.isawaitable(allowed) else allowed):
-                    self.evict(connection, room)
-            except Exception:
-                logger.exception("room policy failed", extra={"client_id": connection.client_id})
-
     # Recovery
 
     def _resume(self, connection: Connection, effect: Resume) -> None:
@@ -273,6 +260,7 @@ class Dispatcher:
 
     async def _resume_later(self, connection: Connection, effect: Resume) -> None:
         self._hub.resume_arrived(connection)
+        asked_at = self._hub.memberships.orders
         refused = await self._refused(connection, effect.positions)
         if not isinstance(connection.socket, Cork):
             connection.socket = Cork(connection.socket, self._hub.conf.write_limit)
@@ -282,6 +270,7 @@ class Dispatcher:
         )
         recovery.start(effect.positions, refused)
         texts = await done
+        self._hub.memberships.joined(connection, asked_at)
         if effect.request is not None:
             self._ack(connection, effect.request, None)
         for text in texts:
@@ -294,24 +283,54 @@ class Dispatcher:
         refused = set()
         for name in positions:
             if name.startswith(ROOM_STREAM_PREFIX):
-                allowed = self._hub.policy.can_join(connection.principal, name.removeprefix(ROOM_STREAM_PREFIX))
-                if not (await allowed if inspect.isawaitable(allowed) else allowed):
+                room = name.removeprefix(ROOM_STREAM_PREFIX)
+                if not await self._may_join(connection, room):
                     refused.add(name)
         return refused
+
+    async def _may_join(self, connection: Connection, room: str) -> bool:
+        """Ask the policy; a policy that fails refuses, so that the other streams are recovered all the same."""
+        try:
+            allowed = self._hub.policy.can_join(connection.principal, room)
+            return bool(await allowed if inspect.isawaitable(allowed) else allowed)
+        except Exception:
+            logger.exception("room policy failed", extra={"client_id": connection.client_id})
+            metrics.errors.inc("room_policy")
+            return False
 
     # Tokens and other apps' types
 
     def _refresh_token(self, connection: Connection, effect: RefreshToken) -> None:
+        self._spawn(connection, effect.request, self._refresh_later(connection, effect))
+
+    async def _refresh_later(self, connection: Connection, effect: RefreshToken) -> None:
+        """Go on with the fresh token: its rooms, its rights, its end."""
         try:
             principal = get_verifier().verify(effect.token)
-        except InvalidToken:
-            self._refuse(connection, ErrorCode.UNAUTHORIZED, _("The token is not valid"), effect.request)
-            return
-        if principal.user_id != connection.principal.user_id:
-            self._refuse(connection, ErrorCode.FORBIDDEN, _("The token belongs to another user"), effect.request)
-            return
-        connection.session.principal = principal
+            if principal.user_id != connection.principal.user_id:
+                raise ProtocolError(ErrorCode.FORBIDDEN, _("The token belongs to another user"))
+            await self._adopted(connection, principal)
+        except InvalidToken as error:
+            metrics.errors.inc(f"token_{error.reason}")
+            raise ProtocolError(ErrorCode.UNAUTHORIZED, _("The token is not valid")) from None
+        await self._hub.memberships.check(connection)
         self._ack(connection, effect.request, {"expires_at": int(principal.expires_at)})
+
+    def _adopted(self, connection: Connection, principal: Principal) -> asyncio.Future[None]:
+        """Adopt a token unless it is revoked, in Redis' order: a revocation that comes later finds it adopted."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def answered(values: Any) -> None:
+            if isinstance(values, Exception) and not self._hub.conf.fail_open_revocation:
+                resolve(future, values)
+            elif not isinstance(values, Exception) and is_revoked(principal, values):
+                resolve(future, InvalidToken("revoked"))
+            else:
+                self._hub.adopt(connection, principal)
+                resolve(future, None)
+
+        self._hub.layer.shards[0].link.execute(answered, "MGET", *revocation_keys(principal))
+        return future
 
     def _custom(self, connection: Connection, effect: Custom) -> None:
         handler = handler_of(effect.message.type)

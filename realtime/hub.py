@@ -10,9 +10,10 @@ import secrets
 import socket
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
-from django.utils.module_loading import import_string
+import msgspec
 from django.utils.translation import gettext as _
 
 from realtime import metrics
@@ -23,16 +24,21 @@ from realtime.conf import RealtimeSettings, get_settings
 from realtime.connection import Connection
 from realtime.control import Control
 from realtime.dispatch import Dispatcher, Receiver
+from realtime.door import Door
 from realtime.fanout import Fanout
 from realtime.groups import BROADCAST, CONTROL, room_group, user_group
+from realtime.keys import group_channel
 from realtime.layer import RedisStreamChannelLayer, StreamLoopLayer
 from realtime.link import resolve
+from realtime.memberships import Memberships
 from realtime.node import NodeInfo
 from realtime.offline import OfflineWriter
 from realtime.pending import PendingReader
+from realtime.permissions import build_policy
 from realtime.presence import Presence
 from realtime.principal import Principal
 from realtime.rooms import RoomPolicy
+from realtime.seats import Seats
 from realtime.sequencer import Item, Position
 from realtime.session import BROADCAST_STREAM, ROOM_STREAM_PREFIX, USER_STREAM, Session, error_text, resumed_text
 from realtime.sockets import Cork, DirectSocket
@@ -43,6 +49,7 @@ logger = logging.getLogger(__name__)
 _EXPIRY_CHECK: Final = 1.0
 _START_PAUSE: Final = 0.5
 _RESUME_WAIT: Final = 5.0
+_REVALIDATED_AT_ONCE: Final = 200
 _hubs: dict[asyncio.AbstractEventLoop, Hub] = {}
 
 
@@ -77,7 +84,9 @@ class Hub:
         self.buffered_bytes: Callable[[], int] = self._count_buffered
         """Bytes that wait for slow clients; a server that knows without counting may put its own function here."""
         self._awaited: dict[Connection, asyncio.TimerHandle] = {}
-        self.policy: RoomPolicy = import_string(conf.room_policy)()
+        self.policy: RoomPolicy = build_policy(conf)
+        self.memberships = Memberships(self)
+        self.door = Door(conf)
         self.fanout = Fanout(_count_fanout)
         self.streams = Streams(
             self.layer, self.fanout, on_reset=self._reset, on_open=self._opened, on_close=self._closed
@@ -92,6 +101,8 @@ class Hub:
             clients=lambda: len(self.connections),
             announce=self._announce,
         )
+        self.presence.on_registered = self._restore_seats
+        self.seats = Seats(self.layer.shards[0], self.node, conf, replaced=self._seat_lost)
         self.pending = PendingReader(self.uncork)
         self.dispatcher = Dispatcher(self)
         self.control = Control(self)
@@ -115,8 +126,7 @@ class Hub:
     @property
     def full(self) -> bool:
         """Whether another connection would be one too many for this process, or it is about to stop."""
-        limit = self.conf.max_connections
-        return self.draining or (limit > 0 and len(self.connections) >= limit)
+        return self.draining or self.door.full
 
     async def _start(self) -> None:
         self.layer.attach(self)
@@ -129,7 +139,8 @@ class Hub:
             await self.presence.start()
         loop = asyncio.get_running_loop()
         self._tasks = [
-            loop.create_task(self._repeat(_EXPIRY_CHECK, self._cut_expired), name="hub-expiry"),
+            loop.create_task(self._repeat(_EXPIRY_CHECK, self._check_expiry), name="hub-expiry"),
+            loop.create_task(self.memberships.watch(), name="hub-memberships"),
             loop.create_task(self._repeat(self.conf.top_check_interval, self.streams.check_tops), name="hub-tops"),
         ]
         logger.info("gateway node ready", extra={"node": self.node})
@@ -180,7 +191,8 @@ class Hub:
         """Take a connection in and welcome it; everything it needs of Redis is one pipelined round trip.
 
         With ``resume`` live messages wait (at most 5 s) for the client's ``resume``, so that it sees all in order.
-        Raises ``Unavailable``, or ``InvalidToken`` when the token has been revoked.
+        Raises ``Unavailable``, ``InvalidToken`` when the token has been revoked, or ``LimitReached`` when the user has
+        too many connections.
         """
         await self.ensure_started()
         principal = connection.principal
@@ -195,6 +207,7 @@ class Hub:
             "MGET",
             *revocation_keys(principal),
         )
+        self.seats.take(principal.user_id, connection.client_id, gate.seat)
         self.presence.arrive(principal.user_id, principal.username, gate.presence)
         self.streams.enter(group, USER_STREAM, principal.user_id, connection, gate.entered)
         async with asyncio.timeout(self.conf.redis_timeout):
@@ -248,6 +261,7 @@ class Hub:
         self.staff.pop(connection, None)
         principal = connection.principal
         group = user_group(principal.user_id)
+        self.seats.release(principal.user_id, connection.client_id)
         for room in connection.session.rooms or ():
             self.streams.leave(room_group(room), connection)
         self.streams.leave(BROADCAST, connection)
@@ -264,7 +278,9 @@ class Hub:
     def user_connections(self, user_id: str) -> list[Connection]:
         """Return this process's connections of one user."""
         stream = self.streams.get(user_group(user_id))
-        return list(stream.members) if stream is not None else []
+        if stream is None:
+            return []
+        return [*stream.members, *(connection for connection, _ in stream.waiters)]
 
     def close(self, connection: Connection, code: CloseCode, reason: str, *, error: ErrorCode | None = None) -> None:
         """Cut a connection, saying why: with ``error``, an error frame goes before the close frame."""
@@ -279,15 +295,61 @@ class Hub:
     def recheck(self, user_id: str | None) -> None:
         """Hold memberships against the room policy again: of one user, or of everyone."""
         connections = self.user_connections(user_id) if user_id is not None else list(self.connections.values())
-        for connection in connections:
-            if connection.session.rooms:
-                self.dispatcher.recheck(connection)
+        self.memberships.recheck(connection for connection in connections if connection.session.rooms)
 
-    def _cut_expired(self) -> None:
+    def adopt(self, connection: Connection, principal: Principal) -> None:
+        """Go on with a fresh token of the same user."""
+        connection.session.principal = principal
+        connection.warned = False
+        if principal.is_staff:
+            self.staff[connection] = None
+        else:
+            self.staff.pop(connection, None)
+
+    def _check_expiry(self) -> None:
         now = time.time()
-        for connection in [c for c in self.connections.values() if c.session.principal.expires_at <= now]:
-            self.close(connection, CloseCode.UNAUTHORIZED, _("The token has expired"), error=ErrorCode.UNAUTHORIZED)
-            metrics.errors.inc("token_expired")
+        soon = now + self.conf.expiry_warning
+        for connection in [c for c in self.connections.values() if c.session.principal.expires_at <= soon]:
+            if connection.principal.expires_at <= now:
+                self.close(connection, CloseCode.UNAUTHORIZED, _("The token has expired"), error=ErrorCode.UNAUTHORIZED)
+                metrics.errors.inc("token_expired")
+            elif not connection.warned and connection.user_offset >= 0:
+                connection.warned = True
+                connection.reply(connection.session.expiring())
+
+    def _revalidate(self) -> None:
+        """Ask again for the revocation of every token: orders to cut were lost while Redis was gone."""
+        connections = list(self.connections.values())
+        for start in range(0, len(connections), _REVALIDATED_AT_ONCE):
+            batch = connections[start : start + _REVALIDATED_AT_ONCE]
+            names = [name for connection in batch for name in revocation_keys(connection.principal)]
+            self.layer.shards[0].link.execute(partial(self._revalidated, batch), "MGET", *names)
+
+    def _revalidated(self, batch: list[Connection], values: Any) -> None:
+        if isinstance(values, Exception):
+            return
+        at = 0
+        for connection in batch:
+            count = len(revocation_keys(connection.principal))
+            if is_revoked(connection.principal, values[at : at + count]):
+                self.close(connection, CloseCode.UNAUTHORIZED, _("The token was revoked"), error=ErrorCode.UNAUTHORIZED)
+            at += count
+
+    def _restore_seats(self) -> None:
+        self.seats.restore([(c.principal.user_id, c.client_id) for c in self.connections.values()])
+
+    def _seat_lost(self, client_id: str) -> None:
+        """Have the connection cut, wherever it is, whose seat a newer one of the same user took."""
+        metrics.limits.inc("user_connections")
+        event = {
+            "type": "realtime.control",
+            "op": "disconnect",
+            "client_id": client_id,
+            "code": int(CloseCode.TOO_MANY_CONNECTIONS),
+            "reason": _("Replaced by a newer connection"),
+        }
+        link = self.layer.shard(CONTROL).link
+        link.execute(_ignore, "PUBLISH", group_channel(CONTROL), msgspec.msgpack.encode(event))
 
     def _count_buffered(self) -> int:
         return sum(connection.socket.buffered_bytes for connection in self.connections.values())
@@ -317,6 +379,7 @@ class Hub:
     def on_link_up(self, shard: int) -> None:
         """Fill what was missed while a Redis was gone."""
         self.streams.link_up(shard)
+        self._revalidate()
 
     def on_link_down(self, shard: int) -> None:
         """Note that a Redis is gone."""
@@ -351,13 +414,13 @@ class Hub:
 
 
 class _Gate:
-    """Waits for the three answers a connect needs; the first failure ends it."""
+    """Waits for the four answers a connect needs; the first failure ends it."""
 
     __slots__ = ("_future", "_left", "_position")
 
     def __init__(self, future: asyncio.Future[Position]) -> None:
         self._future = future
-        self._left = 3
+        self._left = 4
         self._position: Position | None = None
 
     def revocations(self, principal: Principal, reply: Any, fail_open: bool) -> None:
@@ -371,10 +434,11 @@ class _Gate:
 
     def presence(self, reply: Any) -> None:
         """Take the answer of ``Presence.arrive``."""
-        if isinstance(reply, Exception):
-            resolve(self._future, reply)
-        else:
-            self._one()
+        self._done(reply)
+
+    def seat(self, reply: Any) -> None:
+        """Take the answer of ``Seats.take``."""
+        self._done(reply)
 
     def entered(self, position: Position | Exception) -> None:
         """Take the position of the user's stream."""
@@ -382,6 +446,12 @@ class _Gate:
             resolve(self._future, position)
         else:
             self._position = position
+            self._one()
+
+    def _done(self, reply: Any) -> None:
+        if isinstance(reply, Exception):
+            resolve(self._future, reply)
+        else:
             self._one()
 
     def _one(self) -> None:

@@ -24,6 +24,8 @@ PRESENCE_ROOMS: Final = "ginforge:{presence}:rooms"
 PRESENCE_BUDGET: Final = "ginforge:{presence}:budget"
 PRESENCE_CHANGED: Final = "ginforge:{presence}:changed"
 
+_SEATS: Final = "ginforge:{presence}:seats:"
+
 BRIDGE_LEASE: Final = "ginforge:{bridge}:lease"
 BRIDGE_FENCE: Final = "ginforge:{bridge}:fence"
 BRIDGE_EVENTS: Final = "ginforge:{bridge}:events"
@@ -60,6 +62,11 @@ def node_users(node: str) -> str:
 def node_rooms(node: str) -> str:
     """Set of the rooms with a member on this node."""
     return f"{PREFIX}:{{presence}}:node:{node}:rooms"
+
+
+def user_seats(user_id: str) -> str:
+    """Sorted set of a user's connections in the cluster, ``<client id> <node>`` by the time they came."""
+    return _SEATS + user_id
 
 
 def group_channel(group: str) -> str:

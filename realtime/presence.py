@@ -80,7 +80,8 @@ redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
 return 1
 """
 
-# KEYS: nodes, users, rooms. ARGV: prefix of node keys, batch. Takes back entries of one dead node; returns
+# KEYS: nodes, users, rooms. ARGV: prefix of node keys, batch, prefix of seat keys. Takes back what one dead node
+# held, seats included. Returns
 # {more, user, name, user, name …} with the users that are gone from the cluster.
 _SWEEP: Final = """
 local t = redis.call('TIME')
@@ -89,11 +90,17 @@ local dead = redis.call('ZRANGE', KEYS[1], '-inf', now, 'BYSCORE', 'LIMIT', 0, 1
 if not dead then return {0} end
 local base = ARGV[1] .. dead
 local reply = {1}
+local function free_seats(user)
+  for _, seat in ipairs(redis.call('ZRANGE', ARGV[3] .. user, 0, -1)) do
+    if string.sub(seat, -#dead - 1) == ' ' .. dead then redis.call('ZREM', ARGV[3] .. user, seat) end
+  end
+end
 local function take(name, shared, report)
   local entries = redis.call('HRANDFIELD', base .. name, ARGV[2], 'WITHVALUES')
   for i = 1, #entries, 2 do
     local key, value = entries[i], entries[i + 1]
     redis.call('HDEL', base .. name, key)
+    if report then free_seats(key) end
     if redis.call('HINCRBY', shared, key, -1) <= 0 then
       redis.call('HDEL', shared, key)
       if report then reply[#reply + 1] = key; reply[#reply + 1] = value end
@@ -157,6 +164,8 @@ class Presence:
         self._clients_told = -1
         self._changed = False
         self._doubtful = False
+        self.on_registered: Callable[[], None] = _nothing
+        """Called when everything of this process was entered in Redis again."""
         self._tasks: list[asyncio.Task[None]] = []
         self._loop = asyncio.get_running_loop()
 
@@ -271,6 +280,7 @@ class Presence:
             await self._run(
                 _ENTER, (keys.node_rooms(self._node), keys.PRESENCE_ROOMS), *rooms[start : start + 2 * _BATCH]
             )
+        self.on_registered()
         if silent and users:
             self._changed = True
 
@@ -399,13 +409,18 @@ class Presence:
         return await self._shard.link.call("EVAL", script, len(names), *names, *args)
 
 
+def _nothing() -> None:
+    """Do nothing."""
+
+
 async def sweep(link: RedisLink) -> list[Transition]:
     """Take back what dead processes held; return who went offline by that. Raises ``Unavailable``."""
     names = (keys.PRESENCE_NODES, keys.PRESENCE_USERS, keys.PRESENCE_ROOMS)
     transitions = []
     more = 1
     while more:
-        more, *gone = await link.call("EVAL", _SWEEP, len(names), *names, keys.node_info(""), _BATCH)
+        prefixes = (keys.node_info(""), _BATCH, keys.user_seats(""))
+        more, *gone = await link.call("EVAL", _SWEEP, len(names), *names, *prefixes)
         for user_id, name in zip(gone[::2], gone[1::2], strict=True):
             transitions.append(Transition(user_id.decode(), name.decode(), "offline"))
     return transitions

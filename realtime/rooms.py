@@ -23,6 +23,10 @@ class RoomPolicy:
     changes: bool = False
     """Whether answers can change while a connection lives; then memberships are checked again and again."""
 
+    def may_change(self, room: str) -> bool:  # noqa: ARG002  # for subclasses
+        """Tell whether the answer for this room can; spares the others the question."""
+        return self.changes
+
     def can_join(self, principal: Principal, room: str) -> bool | Awaitable[bool]:
         """Tell whether this user may become (or stay) a member."""
         if principal.rooms is not None:

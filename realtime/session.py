@@ -138,7 +138,9 @@ class Session:
             return self._over_rate(payload, "message_rate")
         if not self._bytes.take(now, conf.byte_rate, conf.byte_burst, len(payload)):
             return self._over_rate(payload, "byte_rate")
-        self._strikes = 0
+        if self._strikes:
+            # Not back to 0: the few that get through a flood at the allowed rate must not save it.
+            self._strikes -= 1
         if len(payload) > conf.max_message_size:
             return Close(CloseCode.TOO_BIG, f"a message may have at most {conf.max_message_size} bytes", "message_size")
         request: MessageId | None = None

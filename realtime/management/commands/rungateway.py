@@ -10,9 +10,6 @@ from django.core.management.base import BaseCommand
 
 from realtime.conf import get_settings
 
-APPLICATION = "ginforge.asgi:application"
-
-
 class Command(BaseCommand):
     """Runs ``python -m ginforge.server`` with the project's application and settings."""
 
@@ -47,10 +44,14 @@ def server_arguments(options: dict[str, Any]) -> list[str]:
         f"--websocket-max-message-size={conf.max_message_size}",
         f"--websocket-max-frame-size={conf.max_message_size}",
         f"--write-limit={conf.write_limit}",
+        f"--max-pending={conf.max_pending_handshakes}",
+        f"--request-timeout={conf.handshake_timeout}",
+        f"--max-head={conf.max_header_size}",
         # The limit of a day is Daphne's; a gateway's connections last as long as their tokens.
         "--websocket_timeout=-1",
         "--verbosity=0",
     ]
     if options["access_log"]:
         arguments.append(f"--access-log={options['access_log']}")
-    return [*arguments, APPLICATION]
+    module, _, name = str(settings.ASGI_APPLICATION).rpartition(".")
+    return [*arguments, f"{module}:{name}"]
