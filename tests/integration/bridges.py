@@ -34,7 +34,12 @@ class BridgeRig:
 
     def reports(self) -> list[dict[str, Any]]:
         """Return the heartbeats in Redis."""
-        return [json.loads(report) for report in self.redis.hgetall(BRIDGES).values()]  # type: ignore[union-attr]
+        return [json.loads(report) for report in self.redis.hgetall(BRIDGES).values()]
+
+    def roles(self) -> list[str]:
+        """Return the roles of the bridges that run, sorted."""
+        running = {program.pid for program in self.programs if program.alive}
+        return sorted(report["role"] for report in self.reports() if report["pid"] in running)
 
     def wait_for_role(self, program: Program, role: str) -> None:
         """Wait until a bridge has this role."""

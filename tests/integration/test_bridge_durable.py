@@ -16,7 +16,7 @@ __all__ = ["rig"]
 
 def pending(rig: BridgeRig) -> int:
     """Entries delivered to a bridge and not acknowledged."""
-    return rig.redis.xpending(INGRESS_STREAM, GROUP)["pending"]  # type: ignore[index]
+    return rig.redis.xpending(INGRESS_STREAM, GROUP)["pending"]
 
 
 def wait_until_empty(rig: BridgeRig) -> None:

@@ -86,6 +86,18 @@ def test_a_killed_bridge_is_replaced_without_loss_or_doubles(rig: BridgeRig):
         check(listener, publisher.count)
 
 
+def test_a_bridge_that_was_just_started_does_not_take_over_from_the_standby(rig: BridgeRig):
+    active, _ = rig.start_active(), rig.start_standby()
+    with Listener(rig.valkey.url, "user.u1") as listener:
+        with Publisher(rig) as publisher:
+            publisher.more(100)
+            active.kill()
+            rig.start()  # as a supervisor would; it listens before the lease of the dead one expires
+            wait_until(lambda: rig.roles() == ["active", "standby"], "both roles")
+            publisher.more(100)
+        check(listener, publisher.count)
+
+
 def test_a_stopped_bridge_hands_over_even_messages_without_an_id(rig: BridgeRig):
     active, standby = rig.start_active(), rig.start_standby()
     with Listener(rig.valkey.url, "user.u1") as listener:
@@ -161,7 +173,7 @@ def test_the_lease_changes_hands_with_a_higher_token(rig: BridgeRig):
 
 def test_a_bridge_that_lost_its_subscription_alone_recovers(rig: BridgeRig):
     active = rig.start_active()
-    listeners: list[dict] = rig.redis.client_list(_type="pubsub")  # type: ignore[assignment]
+    listeners: list[dict] = rig.redis.client_list(_type="pubsub")
     for client in listeners:
         if client["psub"] != "0":
             rig.redis.client_kill_filter(_id=client["id"])
@@ -193,5 +205,5 @@ def _reports(rig: BridgeRig) -> list[dict]:
 
 
 def _subscribed(rig: BridgeRig) -> int:
-    clients: list[dict] = rig.redis.client_list(_type="pubsub")  # type: ignore[assignment]
+    clients: list[dict] = rig.redis.client_list(_type="pubsub")
     return sum(client["psub"] != "0" for client in clients)

@@ -71,7 +71,7 @@ def test_a_database_that_is_busy_delays_the_messages_and_loses_none(rig: BridgeR
         with Listener(rig.valkey.url, "user.here") as listener:
             rig.publish("websocket:user:here", *({"type": "x", "content": n} for n in range(100)))
             listener.wait_for(100)  # the database holds nobody else up
-        assert rig.redis.xpending(INGRESS_STREAM, GROUP)["pending"] == 20  # type: ignore[index]
+        assert rig.redis.xpending(INGRESS_STREAM, GROUP)["pending"] == 20
         lock.execute("COMMIT")
     wait_until(lambda: len(stored(database)) == 20, "20 stored messages")
     wait_until(lambda: rig.redis.xlen(INGRESS_STREAM) == 0, "the acknowledgement")
