@@ -112,6 +112,9 @@ class AsgiSocket:
             return
         except Exception:  # noqa: BLE001  # servers raise what they like when the peer has gone
             self.closed = True
+            if event.get("code", CloseCode.NORMAL) != CloseCode.NORMAL:
+                # Stock Daphne sends no code between 1001 and 2999, and would leave the connection open.
+                self._start({"type": "websocket.close", "code": int(CloseCode.NORMAL)})
             return
         self._task = asyncio.get_running_loop().create_task(self._finish(_Rest(coroutine, waiting)))
 
