@@ -8,7 +8,8 @@ import signal
 import sys
 
 from ginforge.lifeline import follow_parent
-from ginforge.supervisor.development import CannotRun, Development, prepare_environment
+from ginforge.supervisor.development import Development
+from ginforge.supervisor.plan import CannotRun, prepare_environment
 from ginforge.supervisor.supervisor import ChildFailed
 
 

@@ -1,90 +1,27 @@
-"""What ``make run`` runs: the environment, the order of the start, and what it tells the developer."""
+"""One ``make run``: the order of its start, and its end."""
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
-import shutil
-import socket
 import sys
-import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-
-import environ
+from typing import Final
 
 from ginforge.embedded import free_port, serving_process, valkey_command
+from ginforge.supervisor.banner import banner
 from ginforge.supervisor.child import Command
+from ginforge.supervisor.data_directory import DataDirectory
 from ginforge.supervisor.login import Login, development_login
 from ginforge.supervisor.output import PrefixedOutput
+from ginforge.supervisor.plan import ROOT, CannotRun, Plan
 from ginforge.supervisor.supervisor import NAME, Supervisor
 
-ROOT: Final = Path(__file__).resolve().parents[2]
-# Installed as a package there is no manage.py beside it.
-MANAGE: Final = [sys.executable, *([str(ROOT / "manage.py")] if (ROOT / "manage.py").exists() else ["-m", "django"])]
+MANAGE: Final = [sys.executable, str(ROOT / "manage.py")]
 READY_SECONDS: Final = 60.0
-_REACHABLE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 (told apart, not bound)
-
-
-class CannotRun(RuntimeError):
-    """Something outside the project stands in the way; the message is one line for the developer."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What to start. ``redis_url`` is None when the embedded Valkey is to be used."""
-
-    host: str
-    port: int
-    redis_url: str | None
-    debug: bool
-    state: Path
-    """Where development keeps its secrets and the embedded Valkey's data."""
-
-    @property
-    def url(self) -> str:
-        """Base URL to open in a browser on this machine."""
-        host = _REACHABLE.get(self.host, self.host)
-        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
-
-
-def prepare_environment() -> Plan:
-    """Read ``.env`` and the environment, switch DEBUG on unless set, and check the port.
-
-    Raises ``CannotRun`` when the port is taken.
-    """
-    env_file = os.environ.get("ENV_FILE", str(ROOT / ".env"))
-    if env_file:
-        environ.Env.read_env(env_file)
-    os.environ.setdefault("DEBUG", "1")
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ginforge.settings")
-    os.environ["PYTHONUNBUFFERED"] = "1"
-    env = environ.Env()
-    host = env.str("HOST", default="127.0.0.1")
-    try:
-        port = env.int("PORT", default=8080) or free_port()
-    except ValueError:
-        raise CannotRun(f"PORT must be a number, not {os.environ['PORT']!r}") from None
-    _check_port(host, port)
-    redis_url = env.str("REDIS_URL", default="") or None
-    state = Path(env.str("DEVELOPMENT_DIR", default=str(ROOT / ".dev")))
-    return Plan(host=host, port=port, redis_url=redis_url, debug=env.bool("DEBUG", default=True), state=state)
-
-
-def _check_port(host: str, port: int) -> None:
-    try:
-        family, kind, *_, address = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except (OSError, OverflowError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "ports go up to 65535"
-        raise CannotRun(f"cannot listen on {host}:{port} ({reason}); choose another port: make run PORT=8081") from None
 
 
 class Development:
@@ -112,7 +49,7 @@ class Development:
         Raises ``ChildFailed`` when a child is given up, ``CannotRun`` when the database is out of reach; all children
         are gone afterwards in every case.
         """
-        with _ValkeyDirectory(self._plan.state / "valkey") as data:
+        with DataDirectory(self._plan.state / "valkey") as data:
             start = asyncio.create_task(self._start(data))
             ends = [asyncio.create_task(self._stop_requested.wait()), asyncio.create_task(self._supervisor.wait())]
             try:
@@ -188,52 +125,3 @@ def _migrate(plan: Plan) -> Login | None:
         first_line = str(error).strip().partition("\n")[0]
         raise CannotRun(f"the database cannot be brought up to date: {first_line}") from error
     return development_login(plan.state) if plan.debug else None
-
-
-def banner(plan: Plan, redis_url: str, login: Login | None) -> str:
-    """Return what the developer is told once the gateway is ready."""
-    rows = [
-        ("Console", f"{plan.url}/"),
-        ("WebSocket", f"{plan.url.replace('http', 'ws', 1)}/ws"),
-        ("Admin, API docs", f"{plan.url}/admin/  {plan.url}/api/docs/"),
-        ("Redis", "from REDIS_URL" if plan.redis_url else f"{redis_url}  (embedded Valkey)"),
-    ]
-    if login:
-        rows += [("Login", f"{login.username} / {login.password}"), ("Token (12 h)", login.token)]
-    lines = "\n".join(f"  {label:<16} {value}" for label, value in rows)
-    return f"\n  GinForge is ready. Ctrl-C stops it.\n\n{lines}\n\n  Publish:  {_publish_example(plan, redis_url)}\n"
-
-
-def _publish_example(plan: Plan, redis_url: str) -> str:
-    message = '\'{"type":"system","content":{"title":"Hello"}}\''
-    if plan.redis_url:  # may hold a password, and several shards
-        redis_url = '"${REDIS_URL%%,*}"'
-    if shutil.which("redis-cli"):
-        return f"redis-cli -u {redis_url} PUBLISH websocket:broadcast {message}"
-    python = os.path.relpath(sys.executable)
-    code = "import redis,sys; redis.Redis.from_url(sys.argv[1]).publish(*sys.argv[2:])"
-    return f'{python} -c "{code}" {redis_url} websocket:broadcast {message}'
-
-
-class _ValkeyDirectory:
-    """The embedded Valkey's data: kept between runs; a second run at the same time gets a temporary one."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock: Any = None
-        self._temporary: str | None = None
-
-    def __enter__(self) -> Path:
-        self._path.mkdir(parents=True, exist_ok=True)
-        self._lock = (self._path / "lock").open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._temporary = tempfile.mkdtemp(prefix="ginforge-valkey-")
-            return Path(self._temporary)
-        return self._path
-
-    def __exit__(self, *details: object) -> None:
-        self._lock.close()
-        if self._temporary:
-            shutil.rmtree(self._temporary, ignore_errors=True)
