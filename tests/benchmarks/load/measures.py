@@ -248,8 +248,8 @@ async def slow_reader(scene: Scene, *, megabytes: int, size: int = 100_000, othe
     for number in range(1, total + 1):
         text = message("room_message", "slow", "room", tally.publish("room"), size=size, room=room_name(0))
         await asyncio.get_running_loop().run_in_executor(None, scene.publisher.publish, "room", room_name(0), text)
-        while tally.received < (number - window) * others and await _reached(progressed, _STILL):
-            progressed.clear()
+        if not await _caught_up(tally, (number - window) * others, progressed):
+            break
     await _until_still(lambda: tally.received)
     took = time.perf_counter() - begun
     sleeper.transport.underlying_transport.resume_reading()
@@ -258,6 +258,15 @@ async def slow_reader(scene: Scene, *, megabytes: int, size: int = 100_000, othe
     figures = {"seconds": took, "cut_with": sleeper.close_code, "lost": outcome.lost, "reordered": outcome.reordered}
     await crowd.close()
     return figures
+
+
+async def _caught_up(tally: Tally, wanted: int, progressed: asyncio.Event) -> bool:
+    """Wait until ``wanted`` deliveries were made; False when they stopped coming."""
+    while tally.received < wanted:
+        if not await _reached(progressed, _STILL):
+            return False
+        progressed.clear()
+    return True
 
 
 async def _reached(event: asyncio.Event, timeout: float) -> bool:
