@@ -135,6 +135,8 @@ SIMPLE_JWT = {
     "BLACKLIST_AFTER_ROTATION": True,
 }
 JWT_VERIFYING_KEYS: list[str] = env.list("JWT_VERIFYING_KEYS", default=[])
+JWT_JWKS = env.str("JWT_JWKS", default="")
+JWT_JWKS_TTL = env.int("JWT_JWKS_TTL", default=300)
 JWT_ALLOW_UNTYPED = env.bool("JWT_ALLOW_UNTYPED", default=False)
 
 REST_FRAMEWORK = {

@@ -68,6 +68,9 @@ class GatewayConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no t
         except InvalidToken as error:
             await self._unauthorized(socket, receive, error)
             return None
+        except RealtimeError as error:
+            await self._unavailable(socket, receive, error)
+            return None
         return await self._welcome(hub, socket, principal, scope, receive)
 
     async def _welcome(

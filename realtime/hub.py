@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 
 from realtime import metrics
 from realtime.auth.revocation import is_revoked, revocation_keys
-from realtime.auth.tokens import InvalidToken
+from realtime.auth.tokens import InvalidToken, get_verifier
 from realtime.codes import CloseCode, ErrorCode, RealtimeError
 from realtime.conf import RealtimeSettings, get_settings
 from realtime.connection import Connection
@@ -130,6 +130,9 @@ class Hub:
 
     async def _start(self) -> None:
         self.layer.attach(self)
+        key_set = get_verifier().key_set
+        if key_set is not None:
+            await asyncio.to_thread(key_set.load)
         await self.layer.ready()
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.streams.pin(BROADCAST, BROADCAST_STREAM, lambda reply: resolve(future, reply))

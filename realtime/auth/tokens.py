@@ -12,11 +12,13 @@ from typing import Any, Final
 import jwt
 from django.core.signals import setting_changed
 
-from realtime.codes import RealtimeError
+from realtime.auth.jwks import KeySet
+from realtime.codes import RealtimeError, Unavailable
 from realtime.principal import Principal
 
 ACCESS: Final = "access"
 MAX_TOKEN_LENGTH: Final = 8192
+"""Characters; longer tokens are refused before anything is decoded."""
 MAX_NAME_LENGTH: Final = 512
 MAX_JTI_LENGTH: Final = 255
 
@@ -50,6 +52,10 @@ class TokenRules:
     """Seconds of clock difference to tolerate."""
     allow_untyped: bool = False
     """Accept tokens of another issuer, which carry no ``token_type``."""
+    jwks: str = ""
+    """File or https URL of a JSON Web Key Set whose keys are accepted besides ``keys``."""
+    jwks_ttl: float = 300.0
+    """Seconds after which the key set is read again."""
 
 
 class TokenVerifier:
@@ -62,11 +68,14 @@ class TokenVerifier:
         algorithm = jwt.get_algorithm_by_name(rules.algorithm)
         self._keys = [algorithm.prepare_key(key) for key in rules.keys]
         self._algorithms = [rules.algorithm]
+        self.key_set = KeySet(rules.jwks, rules.algorithm, ttl=rules.jwks_ttl) if rules.jwks else None
+        """Keys from outside; ``load()`` it once before the first token."""
 
     def verify(self, token: str) -> Principal:
         """Return the holder of ``token``.
 
-        Raises ``InvalidToken``, for every kind of bad token alike and before any costly work where possible.
+        Raises ``InvalidToken``, for every kind of bad token alike and before any costly work where possible, and
+        ``Unavailable`` while a key set has not been read at all.
         """
         if not token:
             raise InvalidToken("missing")
@@ -78,7 +87,7 @@ class TokenVerifier:
 
     def _decode(self, token: str) -> Mapping[str, Any]:
         failure = "signature"
-        for key in self._keys:
+        for key in self._candidates(token):
             try:
                 return jwt.decode(
                     token,
@@ -95,6 +104,17 @@ class TokenVerifier:
                 failure = _reason(error)
                 break
         raise InvalidToken(failure)
+
+    def _candidates(self, token: str) -> list[Any]:
+        if self.key_set is None:
+            return self._keys
+        try:
+            kid = jwt.get_unverified_header(token).get("kid")
+        except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
+            raise InvalidToken("malformed") from None
+        if not self._keys and not self.key_set.loaded:
+            raise Unavailable("the verifying keys could not be read yet")
+        return [*self._keys, *self.key_set.candidates(kid if isinstance(kid, str) else None)]
 
     def _check_type(self, claims: Mapping[str, Any]) -> None:
         if "token_type" not in claims:
@@ -171,9 +191,10 @@ def _seconds(value: Any) -> float:
 
 
 def rules_from_settings() -> TokenRules:
-    """Read the rules from Django's settings: ``SIMPLE_JWT``, ``JWT_ALLOW_UNTYPED``, ``JWT_VERIFYING_KEYS``.
+    """Read the rules from Django's settings: ``SIMPLE_JWT`` and ``JWT_*``.
 
-    ``JWT_VERIFYING_KEYS`` lists further (older) keys that are still accepted.
+    ``JWT_VERIFYING_KEYS`` lists further (older) keys that are still accepted, ``JWT_JWKS`` names a key set; with an
+    asymmetric algorithm and a key set, no key of our own is needed.
     """
     from django.conf import settings
 
@@ -182,14 +203,18 @@ def rules_from_settings() -> TokenRules:
     key = simple.get("VERIFYING_KEY") or simple.get("SIGNING_KEY") or settings.SECRET_KEY
     if algorithm.startswith("HS"):
         key = simple.get("SIGNING_KEY") or settings.SECRET_KEY
+    jwks = getattr(settings, "JWT_JWKS", "")
+    own = simple.get("VERIFYING_KEY") if jwks else key
     leeway = simple.get("LEEWAY", 0)
     return TokenRules(
         algorithm=algorithm,
-        keys=(key, *getattr(settings, "JWT_VERIFYING_KEYS", ())),
+        keys=(*([own] if own else []), *getattr(settings, "JWT_VERIFYING_KEYS", ())),
         issuer=simple.get("ISSUER") or None,
         audience=simple.get("AUDIENCE") or None,
         leeway=leeway.total_seconds() if hasattr(leeway, "total_seconds") else float(leeway),
         allow_untyped=bool(getattr(settings, "JWT_ALLOW_UNTYPED", False)),
+        jwks=jwks,
+        jwks_ttl=float(getattr(settings, "JWT_JWKS_TTL", 300)),
     )
 
 
@@ -200,7 +225,7 @@ def get_verifier() -> TokenVerifier:
 
 
 def _forget_verifier(*, setting: str, **_: Any) -> None:
-    if setting in {"SIMPLE_JWT", "SECRET_KEY", "JWT_ALLOW_UNTYPED", "JWT_VERIFYING_KEYS"}:
+    if setting in {"SIMPLE_JWT", "SECRET_KEY"} or setting.startswith("JWT_"):
         get_verifier.cache_clear()
 
 
