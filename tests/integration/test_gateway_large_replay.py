@@ -35,7 +35,7 @@ async def test_seven_megabytes_are_replayed_in_order_to_a_client_that_reads_slow
         await client.send(json.dumps({"type": "resume", "content": {"streams": {"user": position}}}))
         resumed = json.loads(await client.recv())
         assert resumed["content"]["streams"]["user"]["count"] == MESSAGES
-        numbers = []
+        numbers: list[int] = []
         async with asyncio.timeout(60):
             while len(numbers) < MESSAGES:
                 numbers.append(json.loads(await client.recv())["content"]["n"])

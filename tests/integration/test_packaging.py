@@ -98,7 +98,7 @@ async def test_another_project_serves_and_notifies(project: tuple[Path, dict[str
     async with connect(f"ws://127.0.0.1:{port}/ws?token={token}") as socket:
         assert json.loads(await socket.recv())["type"] == "welcome"
         await asyncio.to_thread(_post, f"http://127.0.0.1:{port}/orders/7/pay/42/")
-        kinds = set()
+        kinds: set[str] = set()
         async with asyncio.timeout(10):
             while not {"notification", "data_update"} <= kinds:
                 message = json.loads(await socket.recv())
