@@ -42,6 +42,10 @@ _PING: Final = 0x89
 _PONG: Final = 0x8A
 # Below this the mask is undone faster with one big integer than with autobahn's C object, which costs 2.5 µs to make.
 _SMALL: Final = 1000
+_FRAMES_PER_TURN: Final = 64
+# Why reading is paused, as bits.
+_BY_APPLICATION: Final = 1
+_TO_BE_FAIR: Final = 2
 
 Receiver = Callable[[bytes], None]
 
@@ -107,7 +111,7 @@ class DirectSocket(WebSocketProtocol):
         self.inside_message = False
         self.utf8validator: Any = None
         self.closer: asyncio.TimerHandle | None = None
-        self.paused = False
+        self.paused = 0
         self.allowance = 0
         self.last_heard = self.server.clock
 
@@ -262,17 +266,25 @@ class DirectSocket(WebSocketProtocol):
 
     def pause_reading(self) -> None:
         """Stop reading from the peer until ``resume_reading``; messages already read wait too."""
-        if not self.paused and self.state == OPEN:
-            self.paused = True
-            self.transport.pauseProducing()
+        self._pause(_BY_APPLICATION)
 
     def resume_reading(self) -> None:
         """Read again, beginning with what had been read already."""
-        if self.paused:
-            self._read_again()
+        self._resume(_BY_APPLICATION)
+
+    def _pause(self, reason: int) -> None:
+        if self.state == OPEN:
+            self.paused |= reason
+            self.transport.pauseProducing()
+
+    def _resume(self, reason: int) -> None:
+        if self.paused & reason:
+            self.paused &= ~reason
+            if not self.paused:
+                self._read_again()
 
     def _read_again(self) -> None:
-        self.paused = False
+        self.paused = 0
         self.transport.resumeProducing()
         if self.data:
             self.server.loop.call_soon(self.dataReceived, b"")
@@ -299,7 +311,7 @@ class DirectSocket(WebSocketProtocol):
 
     def _take_whole_frames(self, data: bytes) -> bytes:
         """Handle complete small frames at the start of ``data`` and return the rest."""
-        at, end = 0, len(data)
+        at, end, left = 0, len(data), _FRAMES_PER_TURN
         while end - at >= 6 and self.state == OPEN and not self.paused:
             first, size = data[at], data[at + 1] - 0x80
             body = at + 6
@@ -314,6 +326,11 @@ class DirectSocket(WebSocketProtocol):
             if stop > end or size > self.maxMessagePayloadSize or first not in (_TEXT, _PONG, _PING):
                 break
             at = stop
+            left -= 1
+            if not left and at < end:
+                # One client's flood waits its turn like everybody else.
+                self._pause(_TO_BE_FAIR)
+                self.server.loop.call_soon(self._resume, _TO_BE_FAIR)
             if first != _PONG:
                 self._take_frame(first, _unmask(data[body - 4 : body], data[body:stop]))
         return data[at:] if at else data

@@ -18,6 +18,7 @@ from twisted.logger import ILogObserver, STDLibLogObserver, globalLogBeginner
 
 from ginforge.server.balance import Balance, Share
 from ginforge.server.drain import Drain
+from ginforge.server.heartbeat import Heartbeats
 from ginforge.server.http import Front, GatewayHTTPFactory, GatewayRequest
 from ginforge.server.inbox import Inbox
 from ginforge.server.lifespan import Lifespan, StartupFailed
@@ -29,7 +30,6 @@ logger = logging.getLogger(__name__)
 # Twisted types its reactor as the smallest interface that one may have.
 reactor: Any = _reactor
 
-HEARTBEAT_LOST = 4408
 # Twisted's 50 overflows at a storm of 64 connects, and each SYN lost to it waits a second.
 BACKLOG = 4096
 MAX_HEAD = 32 * 1024
@@ -82,8 +82,7 @@ class GatewayServer(Server):
         self.share = Share(balance, self.loop, self._connections) if balance else None
         # Disconnected but with an application still running, oldest first.
         self.leaving: dict[Any, int] = {}
-        # Open connections by the second at which they are pinged next.
-        self.wheel: list[set[GatewayWebSocket]] = [set() for _ in range(max(1, self.ping_interval))]
+        self.heartbeats = Heartbeats(self)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -273,7 +272,7 @@ class GatewayServer(Server):
         self.waiting.pop(protocol, None)
         self.websockets.add(protocol)
         runtime.open_sockets = len(self.websockets)
-        self._plan(protocol, self.clock + self.ping_interval)
+        self.heartbeats.add(protocol)
         self.log_socket(protocol, "connected")
 
     def websocket_lost(self, protocol: GatewayWebSocket) -> None:
@@ -281,8 +280,7 @@ class GatewayServer(Server):
         self.waiting.pop(protocol, None)
         self.websockets.discard(protocol)
         runtime.open_sockets = len(self.websockets)
-        if protocol.slot >= 0:
-            self.wheel[protocol.slot].discard(protocol)
+        self.heartbeats.discard(protocol)
         self.log_socket(protocol, "disconnected")
         self._left(protocol)
 
@@ -309,7 +307,7 @@ class GatewayServer(Server):
         for duty in (
             self._end_waiting,
             self._end_leaving,
-            self._heartbeats,
+            self.heartbeats.beat,
             self._end_requests,
             self._collect,
             self._beat,
@@ -340,26 +338,6 @@ class GatewayServer(Server):
                 return
             del deadlines[protocol]
             yield protocol
-
-    def _heartbeats(self) -> None:
-        at = self.clock % len(self.wheel)
-        due, self.wheel[at] = self.wheel[at], set()
-        for protocol in due:
-            silent = protocol.silent_for()
-            if self.ping_timeout and silent >= self.ping_timeout:
-                protocol.slot = -1
-                protocol.close(HEARTBEAT_LOST, "heartbeat")
-            elif 0 <= self.websocket_timeout < self.clock - protocol.born:
-                protocol.slot = -1
-                protocol.close(1000)
-            else:
-                protocol.ping()
-                wait = min(self.ping_interval, self.ping_timeout - silent) if self.ping_timeout else self.ping_interval
-                self._plan(protocol, self.clock + max(1, wait))
-
-    def _plan(self, protocol: GatewayWebSocket, second: int) -> None:
-        protocol.slot = second % len(self.wheel)
-        self.wheel[protocol.slot].add(protocol)
 
     def _end_requests(self) -> None:
         if self.http_timeout:

@@ -143,3 +143,12 @@ def test_a_closed_connection_is_freed_without_the_garbage_collector(server: Serv
         client.socket.close()
     # The server collects cycles once an hour; anything in one would still be counted.
     wait_until(lambda: server.get()["sockets"] == 0, "their end")
+
+
+def test_a_flood_of_small_frames_is_answered_in_full_and_in_order(server: Server) -> None:
+    with Peer(server) as peer:
+        burst = b"".join(b"\x81\x84\0\0\0\0%04d" % number for number in range(5000))
+        sender = threading.Thread(target=peer.socket.sendall, args=(burst,))
+        sender.start()
+        assert [int(peer.frame()[1]) for _ in range(5000)] == list(range(5000))
+        sender.join()
