@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import sys
 import traceback
 from collections.abc import Awaitable, Callable
 from multiprocessing.connection import Connection
@@ -29,6 +30,9 @@ COMMANDS: Final[dict[str, Callable[..., Awaitable[dict[str, Any]]]]] = {
     "close": measures.close,
 }
 
+_SWITCH: Final = 1e-4
+"""Seconds. The thread that publishes may hold up the one that receives for so long: 5 ms by default."""
+
 
 def serve(pipe: Connection, route: Route, name: str, urgent: bool) -> None:
     """Answer commands until the orchestrator closes the pipe; the target of the process."""
@@ -36,6 +40,7 @@ def serve(pipe: Connection, route: Route, name: str, urgent: bool) -> None:
     if urgent:
         _hurry()
     gc.disable()  # a pause of ours would be read as one of the server's
+    sys.setswitchinterval(_SWITCH)
     uvloop.run(_serve(pipe, Scene(route, name)))
 
 
