@@ -115,9 +115,9 @@ def test_a_rolling_restart_of_both_keeps_everything_in_order(rig: BridgeRig):
         with Publisher(rig, with_ids=False) as publisher:
             for _ in range(3):
                 publisher.more(50)
-                bridges.append(rig.start_standby())
                 assert bridges.pop(0).terminate() == 0
-        rig.wait_for_role(bridges[0], "active")
+                rig.wait_for_role(bridges[0], "active")
+                bridges.append(rig.start_standby())
         check(listener, publisher.count)
 
 
