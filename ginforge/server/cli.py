@@ -1,6 +1,5 @@
 """``python -m ginforge.server``: every Daphne flag, and ours."""
 
-import argparse
 import inspect
 import logging
 import sys
@@ -9,7 +8,8 @@ from typing import Any
 from asgiref.sync import markcoroutinefunction
 from daphne.cli import CommandLineInterface
 
-from ginforge.server.server import BACKLOG, MAX_HEAD, GatewayServer
+from ginforge.server.options import Options
+from ginforge.server.server import GatewayServer
 from ginforge.server.workers import run_workers
 
 
@@ -21,7 +21,7 @@ class GatewayCommandLine(CommandLineInterface):
     def __init__(self) -> None:
         super().__init__()
         self.server_class = self._server
-        self.extra: dict[str, Any] = {}
+        self.options = Options()
         self.parser.prog = "python -m ginforge.server"
         self.parser.set_defaults(
             ping_timeout=60,
@@ -30,15 +30,7 @@ class GatewayCommandLine(CommandLineInterface):
             websocket_connect_timeout=20,
             server_name="ginforge",
         )
-        group = self.parser.add_argument_group("beyond Daphne")
-        group.add_argument("--workers", type=int, default=1, help="processes on the one listening socket")
-        group.add_argument("--write-limit", type=int, default=1 << 20, help="bytes that may wait for one peer")
-        group.add_argument("--close-timeout", type=float, default=5, help="seconds for a peer to answer a close frame")
-        group.add_argument("--drain-timeout", type=float, default=10, help="seconds in all for a graceful end")
-        group.add_argument("--max-pending", type=int, default=10_000, help="connections that may be in their handshake")
-        group.add_argument("--request-timeout", type=int, default=20, help="seconds for a request's head to come")
-        group.add_argument("--max-head", type=int, default=MAX_HEAD, help="bytes of a request's head")
-        group.add_argument("--backlog", type=int, default=BACKLOG, help="length of the listen queue")
+        Options.add_flags(self.parser)
 
     def run(self, args: list[str]) -> None:
         """Serve until told to stop."""
@@ -48,7 +40,7 @@ class GatewayCommandLine(CommandLineInterface):
                 self.parser.error("--workers needs --port, --unix-socket or --fd, not --endpoint")
             logging.basicConfig(level=logging.INFO if options.verbosity else logging.WARNING, format=options.log_fmt)
             sys.exit(run_workers(args, drain_timeout=options.drain_timeout))
-        self._choose_extra(options)
+        self.options = Options.chosen(options)
         super().run(args)
 
     def load_asgi_app(self, asgi_app_path: str) -> Any:
@@ -61,17 +53,5 @@ class GatewayCommandLine(CommandLineInterface):
             markcoroutinefunction(application)
         return application
 
-    def _choose_extra(self, known: argparse.Namespace) -> None:
-        names = (
-            "write_limit",
-            "close_timeout",
-            "drain_timeout",
-            "max_pending",
-            "request_timeout",
-            "max_head",
-            "backlog",
-        )
-        self.extra = {name: getattr(known, name) for name in names}
-
     def _server(self, **kwargs: Any) -> GatewayServer:
-        return GatewayServer(**kwargs, **self.extra)
+        return GatewayServer(**kwargs, options=self.options)

@@ -36,13 +36,13 @@ class Drain:
     async def run(self) -> None:
         """Stop accepting, tell the application, close all connections, wait for every application."""
         runtime.draining = True
-        self.deadline = time.monotonic() + self.server.drain_timeout
+        self.deadline = time.monotonic() + self.server.options.drain_timeout
         for port in self.server.ports:
             port.stopListening()
         await self._tell_application()
         await self._close_sockets()
         # Peers that do not answer leave their applications some time.
-        await self._while(lambda: bool(self.server.websockets), self.server.drain_timeout / 3)
+        await self._while(lambda: bool(self.server.websockets), self.server.options.drain_timeout / 3)
         self._cut_sockets()
         await self._while(self._running)
         self._cut_requests()

@@ -5,6 +5,7 @@
 import asyncio
 import logging
 import re
+from io import BytesIO
 from typing import Any
 
 from daphne.http_protocol import HTTPFactory, WebRequest
@@ -16,6 +17,7 @@ from ginforge.server.runtime import runtime
 
 logger = logging.getLogger(__name__)
 
+_LINGER_SECONDS = 1.0
 # As much of a request as shows that it is one (RFC 9112 section 3).
 _METHOD = re.compile(rb"[A-Z-]{1,20}(?: |\Z)")
 
@@ -24,13 +26,40 @@ class GatewayRequest(WebRequest):
     """A request in which a failing application neither hangs the client nor the server."""
 
     channel: Any
+    _refused = False
     task: asyncio.Task[None] | None = None
 
     __hash__ = object.__hash__
     __eq__ = object.__eq__
 
+    def gotLength(self, length: int | None) -> None:
+        """Make room for the body, unless it says that it is too large."""
+        super().gotLength(length)
+        if length is not None and length > self.server.options.max_request_body:
+            self._refuse_body()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Keep a part of the body, as long as it is not too large."""
+        if self._refused:
+            return
+        super().handleContentChunk(data)
+        if self.content.tell() > self.server.options.max_request_body:
+            self._refuse_body()
+
+    def _refuse_body(self) -> None:
+        self._refused = True
+        self.content.close()
+        self.content = BytesIO()
+        runtime.on_limit("request_body")
+        channel = self.channel
+        channel.transport.write(handshake.refusal_response(413, [], b"Request body too large"))
+        # What is on its way is still read: a connection closed over unread data resets, and the answer would be lost.
+        self.server.loop.call_later(_LINGER_SECONDS, channel.loseConnection)
+
     def process(self) -> Any:
         """Start the application, or upgrade a connection that has been used for HTTP before."""
+        if self._refused:
+            return None
         result = super().process()
         channel = self.channel
         if self.transport is None and channel is not None:
@@ -124,14 +153,14 @@ class Front:
             self.refuse(400)
         elif b"\r\n\r\n" in data:
             head = data[: data.index(b"\r\n\r\n") + 4]
-            if len(head) > self.factory.server.max_head:
+            if len(head) > self.factory.server.options.max_head:
                 self.refuse(431)
                 runtime.on_limit("header_size")
             elif handshake.asks_for_upgrade(head):
                 self._hand_over(self.factory.server.ws_factory.buildProtocol(self.addr))
             else:
                 self._hand_over(self._http())
-        elif len(data) > self.factory.server.max_head:
+        elif len(data) > self.factory.server.options.max_head:
             self.refuse(431)
             runtime.on_limit("header_size")
 

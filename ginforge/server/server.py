@@ -8,6 +8,7 @@ import socket
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
+from io import BytesIO
 from typing import Any, cast
 
 from daphne.server import Server
@@ -17,11 +18,13 @@ from twisted.internet.endpoints import serverFromString
 from twisted.logger import ILogObserver, STDLibLogObserver, globalLogBeginner
 
 from ginforge.server.balance import Balance, Share
+from ginforge.server.body import BodyInbox
 from ginforge.server.drain import Drain
 from ginforge.server.heartbeat import Heartbeats
 from ginforge.server.http import Front, GatewayHTTPFactory, GatewayRequest
 from ginforge.server.inbox import Inbox
 from ginforge.server.lifespan import Lifespan, StartupFailed
+from ginforge.server.options import Options
 from ginforge.server.runtime import runtime
 from ginforge.server.transport import DirectTransport
 from ginforge.server.websocket import GatewayWebSocket, GatewayWebSocketFactory
@@ -30,9 +33,6 @@ logger = logging.getLogger(__name__)
 # Twisted types its reactor as the smallest interface that one may have.
 reactor: Any = _reactor
 
-# Twisted's 50 overflows at a storm of 64 connects, and each SYN lost to it waits a second.
-BACKLOG = 4096
-MAX_HEAD = 32 * 1024
 # What ``await send()`` of a response body lets wait before it waits itself.
 _RESPONSE_HIGH = 256 * 1024
 _OPENED_PER_TURN = 8
@@ -40,34 +40,19 @@ _FULL_COLLECTION_SECONDS = 3600
 
 
 class GatewayServer(Server):
-    """Serves any ASGI application on Daphne's protocols; all arguments of Daphne's server, and these.
+    """Serves any ASGI application on Daphne's protocols; all arguments of Daphne's server, and ``Options``.
 
-    ``write_limit``: bytes that may wait for one peer. ``close_timeout``: seconds a peer has to answer a close frame.
-    ``drain_timeout``: seconds in all for a graceful end. ``max_pending``: connections that may be in their handshake.
-    ``request_timeout``: seconds for the head of a connection's first request to come, ``max_head``: its bytes.
     ``ping_interval`` and ``ping_timeout``: seconds between pings, and of silence after which a peer is cut with 4408.
     """
 
     def __init__(
         self,
         *args: Any,
-        write_limit: int = 1 << 20,
-        close_timeout: float = 5.0,
-        drain_timeout: float = 10.0,
-        max_pending: int = 10_000,
-        request_timeout: int = 20,
-        max_head: int = MAX_HEAD,
-        backlog: int = BACKLOG,
+        options: Options | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.write_limit = write_limit
-        self.close_timeout = close_timeout
-        self.drain_timeout = drain_timeout
-        self.max_pending = max_pending
-        self.request_timeout = request_timeout
-        self.max_head = max_head
-        self.backlog = backlog
+        self.options = options or Options()
         # Seconds since the start. Connections keep references to this one number rather than times of their own.
         self.clock = 0
         self.ports: list[Any] = []
@@ -96,7 +81,9 @@ class GatewayServer(Server):
         """Listen and serve until the process is told to stop."""
         asyncio.set_event_loop(self.loop)
         self.http_factory = GatewayHTTPFactory(self)
-        self.ws_factory = GatewayWebSocketFactory(self, write_limit=self.write_limit, close_timeout=self.close_timeout)
+        self.ws_factory = GatewayWebSocketFactory(
+            self, write_limit=self.options.write_limit, close_timeout=self.options.close_timeout
+        )
         self._log_twisted()
         self.lifespan = Lifespan(self.application)
         try:
@@ -136,7 +123,7 @@ class GatewayServer(Server):
         if kind == "fd":
             return defer.maybeDeferred(self._adopt, int(rest.removeprefix("fileno=")))
         if kind in ("tcp", "ssl") and "backlog=" not in rest:
-            description += f":backlog={self.backlog}"
+            description += f":backlog={self.options.backlog}"
         return serverFromString(reactor, description).listen(self.http_factory)
 
     def _adopt(self, descriptor: int) -> Any:
@@ -180,7 +167,9 @@ class GatewayServer(Server):
         if protocol not in self.requests:
             return None
         scope.setdefault("asgi", {"version": "3.0", "spec_version": "2.4"})
-        inbox = Inbox()
+        inbox = BodyInbox(protocol.content)
+        # What Daphne would read into memory; the body is the inbox's now.
+        protocol.content = BytesIO()
         self._start(protocol, scope, inbox, partial(self.handle_reply, protocol))
         return inbox
 
@@ -244,10 +233,10 @@ class GatewayServer(Server):
 
     def accepted(self, front: Front) -> None:
         """Note a connection that has not sent a whole request; of too many of these the oldest is cut."""
-        self.unread[front] = self.clock + self.request_timeout
+        self.unread[front] = self.clock + self.options.request_timeout
         if self.share is not None:
             self.share.check()
-        if len(self.unread) > self.max_pending:
+        if len(self.unread) > self.options.max_pending:
             oldest = next(iter(self.unread))
             del self.unread[oldest]
             oldest.transport.abortConnection()
@@ -262,7 +251,7 @@ class GatewayServer(Server):
 
     def may_open(self) -> bool:
         """Tell whether one more WebSocket may begin its handshake."""
-        if len(self.waiting) > self.max_pending:
+        if len(self.waiting) > self.options.max_pending:
             runtime.on_limit("pending_handshakes")
             return False
         return not runtime.draining

@@ -76,7 +76,7 @@ class GatewayWebSocket(DirectSocket):
         if self.handshake is None and b"\r\n\r\n" in self.data:
             head, _, self.data = self.data.partition(b"\r\n\r\n")
             self._opened(head + b"\r\n\r\n")
-        elif len(self.data) > self.server.max_head:
+        elif len(self.data) > self.server.options.max_head:
             self.refuse(400, b"Too much before the handshake")
 
     def connectionLost(self, reason: Any = None) -> None:  # noqa: ARG002

@@ -96,6 +96,9 @@ async def _not_opened(path: str, receive: Any, send: Any) -> bool:
 
 
 async def _http(scope: Any, receive: Any, send: Any) -> None:
+    if scope["path"] == "/upload":
+        await _upload(receive, send)
+        return
     await receive()
     match scope["path"]:
         case "/half":
@@ -114,6 +117,18 @@ async def _http(scope: Any, receive: Any, send: Any) -> None:
             await send({"type": "http.response.body"})
         case _:
             await respond(send, state())
+
+
+async def _upload(receive: Any, send: Any) -> None:
+    size = largest = 0
+    more = True
+    while more:
+        event = await receive()
+        assert event["type"] == "http.request"
+        size += len(event["body"])
+        largest = max(largest, len(event["body"]))
+        more = event["more_body"]
+    await respond(send, {"size": size, "largest": largest, "rss_kb": state()["rss_kb"]})
 
 
 def state() -> dict[str, Any]:

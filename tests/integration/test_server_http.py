@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
 import urllib.error
@@ -94,3 +95,26 @@ def test_a_second_request_on_one_connection_is_served(server: Server) -> None:
             while not received.endswith(b"0\r\n\r\n") and time.monotonic() < deadline:
                 received += client.recv(65536)
             assert received.startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("size", [0, 1, 65_536, 65_537, 30_000_000])
+def test_an_upload_reaches_the_application_in_chunks_and_not_through_memory(server: Server, size: int) -> None:
+    before = server.get()["rss_kb"]
+    request = urllib.request.Request(f"http://127.0.0.1:{server.port}/upload", data=bytes(size), method="POST")
+    with urllib.request.urlopen(request, timeout=20) as response:
+        result = json.load(response)
+    assert result["size"] == size
+    assert result["largest"] <= 65_536
+    assert result["rss_kb"] - before < 12_000
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_an_upload_over_the_limit_is_a_413(chunked: bool) -> None:
+    with Server("commands", "--max-request-body=100000") as server:
+        body = iter([b"x" * 60_000] * 10) if chunked else b"x" * 600_000
+        request = urllib.request.Request(f"http://127.0.0.1:{server.port}/upload", data=body, method="POST")
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(request, timeout=20)
+        assert caught.value.code == 413
+        caught.value.close()
+        assert server.get()["open"] == 0
