@@ -22,7 +22,7 @@ from realtime.codes import RedisReplyError, Unavailable
 from realtime.conf import RealtimeSettings, get_settings
 from realtime.keys import group_channel, stream_log, stream_meta, stream_seen
 from realtime.link import Callback, RedisLink, resolve
-from realtime.scripts import publish_script, read_script
+from realtime.scripts import SEATS, publish_script, read_script
 from realtime.sequencer import Item, Position
 
 logger = logging.getLogger(__name__)
@@ -303,7 +303,7 @@ class Shard:
         def answered(reply: Any) -> None:
             callback(reply if isinstance(reply, Exception) else _published(reply))
 
-        self._run("publish", answered, len(keys), *keys, b"%d " % _now_ms() + text, group_channel(group), kept,
+        self.run("publish", answered, len(keys), *keys, b"%d " % _now_ms() + text, group_channel(group), kept,
                   conf.history_ttl, conf.position_ttl, _fresh_epoch(), window or conf.idempotency_window)  # fmt: skip
 
     def read(self, group: str, since: Position | None, callback: HistoryCallback) -> None:
@@ -314,10 +314,10 @@ class Shard:
         def answered(reply: Any) -> None:
             callback(reply if isinstance(reply, Exception) else _history(after, reply))
 
-        self._run("read", answered, 2, stream_meta(group), stream_log(group), epoch, after, _fresh_epoch(),
+        self.run("read", answered, 2, stream_meta(group), stream_log(group), epoch, after, _fresh_epoch(),
                   conf.position_ttl, conf.history_bytes)  # fmt: skip
 
-    def _run(self, name: str, callback: Callback, *args: str | bytes | int) -> None:
+    def run(self, name: str, callback: Callback, *args: str | bytes | int) -> None:
         """Run a script; when Redis has forgotten it, load it again and keep the order of what was sent."""
         link = self.link
         if name not in self._scripts:
@@ -351,7 +351,7 @@ class Shard:
             return
         held, self._held = self._held or [], None
         for callback, name, args in held:
-            self._run(name, callback, *args)
+            self.run(name, callback, *args)
 
     # Link owner
 
@@ -382,6 +382,7 @@ class Shard:
         loaded = {}
         for name, build in (("publish", publish_script), ("read", read_script)):
             loaded[name] = await link.call("SCRIPT", "LOAD", build(link.run_id, trust=trust))
+        loaded["seats"] = await link.call("SCRIPT", "LOAD", SEATS)
         self._scripts = loaded
 
     def _owns(self, group: str) -> bool:

@@ -1,4 +1,4 @@
-"""The Lua scripts of the streams. Each touches the keys of one group only, so that Redis Cluster can run it.
+"""The Lua scripts of the streams and the seats. A stream's touch the keys of one group only, for Redis Cluster.
 
 ``RUN`` stands for the ``run_id`` of the Redis server the script was loaded into. A restarted server has an empty
 script cache and another ``run_id``: no publisher can write with an old script, and the first message after a
@@ -53,6 +53,45 @@ for i, entry in ipairs(entries) do
 end
 if size > tonumber(ARGV[5]) then return {0, epoch, top} end
 return {1, epoch, top, texts}
+"""
+
+# KEYS: nodes. ARGV: prefix of seat keys, node, limit, replace or reject, ttl, then operation, user, client …
+# Returns, per operation, '' when done, '-' when there is no seat, or the client whose seat was taken over.
+SEATS: Final = """
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local limit = tonumber(ARGV[3])
+local function free_the_dead(key)
+  for _, seat in ipairs(redis.call('ZRANGE', key, 0, -1)) do
+    local lease = redis.call('ZSCORE', KEYS[1], string.sub(seat, string.find(seat, ' ', 1, true) + 1))
+    if not lease or tonumber(lease) < now then redis.call('ZREM', key, seat) end
+  end
+end
+local reply = {}
+for i = 6, #ARGV, 3 do
+  local operation, key, seat = ARGV[i], ARGV[1] .. ARGV[i + 1], ARGV[i + 2] .. ' ' .. ARGV[2]
+  local answer = ''
+  if operation == '-' then
+    redis.call('ZREM', key, seat)
+  else
+    if operation == '+' and redis.call('ZCARD', key) >= limit then
+      free_the_dead(key)
+      if redis.call('ZCARD', key) >= limit then
+        answer = '-'
+        if ARGV[4] == 'replace' then
+          local oldest = redis.call('ZPOPMIN', key)[1]
+          answer = string.sub(oldest, 1, string.find(oldest, ' ', 1, true) - 1)
+        end
+      end
+    end
+    if answer ~= '-' then
+      redis.call('ZADD', key, now + i - #ARGV, seat)
+      redis.call('EXPIRE', key, ARGV[5])
+    end
+  end
+  reply[#reply + 1] = answer
+end
+return reply
 """
 
 

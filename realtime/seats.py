@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from realtime import keys
@@ -25,45 +26,6 @@ _TTL: Final = 7 * 86_400
 _TAKE: Final = "+"
 _RELEASE: Final = "-"
 _RESTORE: Final = "="
-
-# KEYS: nodes. ARGV: prefix of seat keys, node, limit, replace or reject, ttl, then operation, user, client …
-# Returns, per operation, '' when done, '-' when there is no seat, or the client whose seat was taken over.
-_SCRIPT: Final = """
-local t = redis.call('TIME')
-local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local limit = tonumber(ARGV[3])
-local function free_the_dead(key)
-  for _, seat in ipairs(redis.call('ZRANGE', key, 0, -1)) do
-    local lease = redis.call('ZSCORE', KEYS[1], string.sub(seat, string.find(seat, ' ', 1, true) + 1))
-    if not lease or tonumber(lease) < now then redis.call('ZREM', key, seat) end
-  end
-end
-local reply = {}
-for i = 6, #ARGV, 3 do
-  local operation, key, seat = ARGV[i], ARGV[1] .. ARGV[i + 1], ARGV[i + 2] .. ' ' .. ARGV[2]
-  local answer = ''
-  if operation == '-' then
-    redis.call('ZREM', key, seat)
-  else
-    if operation == '+' and redis.call('ZCARD', key) >= limit then
-      free_the_dead(key)
-      if redis.call('ZCARD', key) >= limit then
-        answer = '-'
-        if ARGV[4] == 'replace' then
-          local oldest = redis.call('ZPOPMIN', key)[1]
-          answer = string.sub(oldest, 1, string.find(oldest, ' ', 1, true) - 1)
-        end
-      end
-    end
-    if answer ~= '-' then
-      redis.call('ZADD', key, now + i - #ARGV, seat)
-      redis.call('EXPIRE', key, ARGV[5])
-    end
-  end
-  reply[#reply + 1] = answer
-end
-return reply
-"""
 
 
 class Seats:
@@ -89,7 +51,7 @@ class Seats:
     def release(self, user_id: str, client_id: str) -> None:
         """Give a seat back, at once or when Redis is there again; one that was never taken does no harm."""
         if self._limit:
-            self._put(_RELEASE, user_id, client_id, self._keep_if_lost(user_id, client_id))
+            self._put(_RELEASE, user_id, client_id, partial(self._released, user_id, client_id))
 
     def restore(self, holders: Iterable[tuple[str, str]]) -> None:
         """Write down again who sits here, as (user, client), after Redis forgot it or may not have heard all."""
@@ -101,12 +63,9 @@ class Seats:
         for user_id, client_id in holders:
             self._put(_RESTORE, user_id, client_id, _ignore)
 
-    def _keep_if_lost(self, user_id: str, client_id: str) -> Callback:
-        def answered(reply: Any) -> None:
-            if isinstance(reply, Exception):
-                self._unreleased.append((user_id, client_id))
-
-        return answered
+    def _released(self, user_id: str, client_id: str, reply: Any) -> None:
+        if isinstance(reply, Exception):
+            self._unreleased.append((user_id, client_id))
 
     # In the order of the calls: a release must not overtake the taking.
 
@@ -128,7 +87,7 @@ class Seats:
 
         flat = [part for entry in batch for part in entry[:3]]
         fixed = (keys.user_seats(""), self._node, self._limit, self._mode, _TTL)
-        self._shard.link.execute(answered, "EVAL", _SCRIPT, 1, keys.PRESENCE_NODES, *fixed, *flat)
+        self._shard.run("seats", answered, 1, keys.PRESENCE_NODES, *fixed, *flat)
 
     def _result(self, answer: Any) -> Exception | None:
         if isinstance(answer, Exception):

@@ -114,12 +114,12 @@ async def test_seats_that_redis_forgot_are_written_down_again(node) -> None:
 async def test_without_redis_the_caller_hears_it_and_a_release_is_made_up_for(node, monkeypatch) -> None:
     one = await node()
     await one.took("a")
-    execute = one.shard.link.execute
-    monkeypatch.setattr(one.shard.link, "execute", lambda callback, *_: callback(ConnectionError("gone")))
+    run = one.shard.run
+    monkeypatch.setattr(one.shard, "run", lambda _name, callback, *_: callback(ConnectionError("gone")))
     assert isinstance(await one.take("b"), ConnectionError)
     one.seats.release("ann", "a")
     await asyncio.sleep(0)
-    monkeypatch.setattr(one.shard.link, "execute", execute)
+    monkeypatch.setattr(one.shard, "run", run)
     one.seats.restore([])
     assert [await one.took("c"), await one.took("d")] == [True, True]
 
