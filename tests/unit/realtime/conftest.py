@@ -14,6 +14,7 @@ from ginforge.embedded import EmbeddedValkey
 from realtime.conf import RealtimeSettings, get_settings
 from realtime.hub import Hub
 from realtime.layer import RedisStreamChannelLayer
+from realtime.registry import offline_store, register_offline_store
 
 MakeLayer = Callable[..., RedisStreamChannelLayer]
 MakeHub = Callable[..., Awaitable[Hub]]
@@ -91,3 +92,12 @@ async def make_hub(make_layer: MakeLayer, monkeypatch: pytest.MonkeyPatch) -> As
     yield make
     for hub in hubs:
         await hub.stop()
+
+
+@pytest.fixture
+def without_offline_store() -> Iterator[None]:
+    """Leave the database out of the test; it may register a store of its own."""
+    before = offline_store()
+    register_offline_store(None)
+    yield
+    register_offline_store(before)

@@ -16,19 +16,12 @@ from realtime.connection import Connection
 from realtime.groups import BROADCAST, CONTROL, room_group, user_group
 from realtime.hub import Hub
 from realtime.layer import MESSAGE
-from realtime.registry import OfflineMessage, message_type, offline_store, register_offline_store, unregister
+from realtime.registry import OfflineMessage, message_type, register_offline_store, unregister
 from realtime.rooms import RoomPolicy
 from tests.unit.realtime.conftest import eventually
 from tests.unit.realtime.doubles import RecordingSocket, holder
 
-
-@pytest.fixture(autouse=True)
-def no_offline_store():
-    """Leave the database out of these tests."""
-    before = offline_store()
-    register_offline_store(None)
-    yield
-    register_offline_store(before)
+pytestmark = pytest.mark.usefixtures("without_offline_store")
 
 
 class Client:
