@@ -58,7 +58,7 @@ def test_a_request_that_never_ends_is_a_408(server: Server) -> None:
 
 
 def test_a_request_head_without_end_is_a_431(server: Server) -> None:
-    assert answer(server, b"GET / HTTP/1.1\r\nX: " + b"x" * 20_000).startswith("HTTP/1.1 431 ")
+    assert answer(server, b"GET / HTTP/1.1\r\nX: " + b"x" * 40_000).startswith("HTTP/1.1 431 ")
 
 
 def test_subprotocol_and_headers_of_the_accept_reach_the_client(server: Server) -> None:
