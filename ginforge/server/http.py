@@ -26,6 +26,7 @@ class GatewayRequest(WebRequest):
     """A request in which a failing application neither hangs the client nor the server."""
 
     channel: Any
+    content: Any
     _refused = False
     task: asyncio.Task[None] | None = None
 
@@ -60,6 +61,8 @@ class GatewayRequest(WebRequest):
         """Start the application, or upgrade a connection that has been used for HTTP before."""
         if self._refused:
             return None
+        if not self.server.trusts_proxy:
+            self.requestHeaders.removeHeader(b"daphne-root-path")
         result = super().process()
         channel = self.channel
         if self.transport is None and channel is not None:

@@ -70,6 +70,11 @@ class GatewayServer(Server):
         self.heartbeats = Heartbeats(self)
 
     @property
+    def trusts_proxy(self) -> bool:
+        """Whether headers that only a proxy in front may set are believed (``--proxy-headers``)."""
+        return bool(self.proxy_forwarded_address_header)
+
+    @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The event loop under Twisted's reactor."""
         loop: asyncio.AbstractEventLoop = reactor._asyncioEventloop  # noqa: SLF001 (Twisted has no public name for it)

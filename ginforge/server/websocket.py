@@ -123,7 +123,10 @@ class GatewayWebSocket(DirectSocket):
         if hasattr(peer, "port"):
             client, server = [str(peer.host), peer.port], [str(host.host), host.port]
         scheme = "wss" if ISSLTransport.providedBy(self.transport) else "ws"
-        if self.server.proxy_forwarded_address_header:
+        root_path = self.server.root_path
+        if self.server.trusts_proxy:
+            if request.root_path is not None:
+                root_path = request.root_path
             client, forwarded = parse_x_forwarded_for(
                 dict(request.headers),
                 self.server.proxy_forwarded_address_header,
@@ -139,7 +142,7 @@ class GatewayWebSocket(DirectSocket):
             "scheme": scheme,
             "path": request.path,
             "raw_path": request.raw_path,
-            "root_path": self.server.root_path if request.root_path is None else request.root_path,
+            "root_path": root_path,
             "query_string": request.query_string,
             "headers": request.headers,
             "client": client,

@@ -101,6 +101,8 @@ async def _http(scope: Any, receive: Any, send: Any) -> None:
         return
     await receive()
     match scope["path"]:
+        case "/scope":
+            await respond(send, {name: scope[name] for name in ("root_path", "client", "scheme")})
         case "/half":
             await send({"type": "http.response.start", "status": 200, "headers": []})
             raise RuntimeError("on purpose")

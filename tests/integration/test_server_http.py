@@ -86,6 +86,19 @@ def test_a_wrong_host_header_or_an_old_client_is_answered(server: Server) -> Non
     assert received.startswith(b"HTTP/1.1 200 ")
 
 
+@pytest.mark.parametrize("trusted", [False, True])
+def test_only_a_trusted_proxy_may_say_who_and_where(trusted: bool) -> None:
+    headers = {"Daphne-Root-Path": "/elsewhere", "X-Forwarded-For": "192.0.2.7", "X-Forwarded-Proto": "https"}
+    with Server("commands", *(["--proxy-headers"] if trusted else [])) as server:
+        request = urllib.request.Request(f"http://127.0.0.1:{server.port}/scope", headers=headers)
+        with urllib.request.urlopen(request, timeout=20) as response:
+            scope = json.load(response)
+    if trusted:
+        assert (scope["root_path"], scope["client"][0], scope["scheme"]) == ("/elsewhere", "192.0.2.7", "https")
+    else:
+        assert (scope["root_path"], scope["client"][0], scope["scheme"]) == ("", "127.0.0.1", "http")
+
+
 def test_a_second_request_on_one_connection_is_served(server: Server) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
         for _ in range(3):
