@@ -18,6 +18,8 @@ from tests.benchmarks.load.scene import Scene, message, room_name
 Figures = dict[str, Any]
 
 _BROADCAST_TIMEOUT: Final = 30.0
+_SETTLE: Final = 1.5
+"""What a server does after a connect, such as looking for stored messages, is over then."""
 _STILL: Final = 3.0
 """Nothing for so long means that the rest will not come."""
 
@@ -230,6 +232,7 @@ async def slow_reader(scene: Scene, *, megabytes: int, size: int = 100_000, othe
     crowd = scene.room_crowd(others + 1)
     await crowd.connect(others + 1)
     await _join(scene, crowd, others + 1)
+    await asyncio.sleep(_SETTLE)
     sleeper, *readers = crowd.clients
     assert sleeper.transport is not None
     tally, progressed = Tally(), asyncio.Event()
