@@ -567,6 +567,7 @@ class Store:
         self.kept = [message for message in self.kept if message not in messages]
 
 
+@pytest.mark.django_db(transaction=True)  # the hub's database thread looks at its connections, the store has none
 async def test_chat_for_a_user_who_is_away_is_kept_and_comes_right_after_welcome(valkey, make_hub):
     store = Store()
     register_offline_store(store)
