@@ -37,10 +37,13 @@ class Axis:
         return (value - low) / (high - low) if high > low else 0.0
 
     def ticks(self) -> list[float]:
-        """Return values to label: powers of ten, or some five round numbers."""
+        """Return values to label: powers of ten (few of them: 2 and 5 times them too), or some five round numbers."""
         if self.log:
             powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
-            return [10.0**power for power in powers if self.low <= 10.0**power <= self.high]
+            tens = [10.0**power for power in powers if self.low <= 10.0**power <= self.high]
+            if len(tens) > 2:
+                return tens
+            return [f * 10.0**power for power in powers for f in (1, 2, 5) if self.low <= f * 10.0**power <= self.high]
         step = _round_step((self.high - self.low) / 5 or 1)
         return [self.low + step * number for number in range(int((self.high - self.low) / step + 1e-9) + 1)]
 

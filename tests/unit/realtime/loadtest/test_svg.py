@@ -30,3 +30,7 @@ def test_ticks_lie_on_the_axis(low, high):
 
 def test_a_logarithmic_axis_is_labelled_with_powers_of_ten():
     assert Axis("", 0.5, 200, log=True).ticks() == [1, 10, 100]
+
+
+def test_a_short_logarithmic_axis_has_more_labels_than_powers_of_ten():
+    assert Axis("", 0.5, 9, log=True).ticks() == [0.5, 1, 2, 5]
