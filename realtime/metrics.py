@@ -96,6 +96,7 @@ fanout_time: Final = Histogram(
 
 bridge_messages: Final = CounterFamily("websocket_bridge_messages_total", "Ingress messages by outcome", "outcome")
 bridge_lag: Final = _gauge("websocket_bridge_lag_seconds", "Age of the ingress message a bridge handles now")
+ingress_backlog: Final = _gauge("websocket_ingress_backlog", "Entries of the durable ingress not yet delivered")
 offline_messages: Final = CounterFamily(
     "websocket_offline_messages_total", "Messages for users without a connection by outcome", "outcome"
 )

@@ -16,7 +16,7 @@ import msgspec
 from prometheus_client import make_wsgi_app
 
 from realtime import metrics
-from realtime.keys import BRIDGES
+from realtime.keys import BRIDGES, INGRESS_STREAM
 from realtime.link import RedisLink
 
 HEARTBEAT: Final = 1.0
@@ -39,7 +39,8 @@ class Counters(msgspec.Struct):
 class Report(msgspec.Struct, frozen=True):
     """State of one bridge, as it stands in ``keys.BRIDGES``; times in Unix seconds, ``lag`` in seconds.
 
-    ``in_step`` of a standby means that it could take over without loss.
+    ``in_step`` of a standby means that it could take over without loss; ``backlog`` counts the entries of the durable
+    ingress.
     """
 
     id: str
@@ -50,6 +51,7 @@ class Report(msgspec.Struct, frozen=True):
     started: float
     at: float
     lag: float
+    backlog: int
     waiting: int
     buffered: int
     buffer_dropped: int
@@ -69,6 +71,7 @@ class Heartbeat:
         self._id = bridge_id
         self._counted: dict[str, int] = {}
         self._decided = False
+        self._backlog = 0
 
     def beat(self, **state: Any) -> None:
         """Report now: to Redis once this bridge has found its role, to Prometheus and the health page always.
@@ -83,6 +86,7 @@ class Heartbeat:
             started=round(self.started, 3),
             at=round(now, 3),
             counters=self.counters,
+            backlog=self._backlog,
             **state,
         )
         metrics.bridge_lag.set(self.latest.lag)
@@ -91,6 +95,7 @@ class Heartbeat:
         if self._decided and self._link.connected.is_set():
             self._link.execute(_ignore, "HSET", BRIDGES, self._id, msgspec.json.encode(self.latest))
             self._link.execute(self._forget_dead, "HGETALL", BRIDGES)
+            self._link.execute(self._note_backlog, "XLEN", INGRESS_STREAM)
 
     async def farewell(self) -> None:
         """Remove the report. Raises ``Unavailable``."""
@@ -101,6 +106,11 @@ class Heartbeat:
             if name != "received" and value != self._counted.get(name, 0):
                 metrics.bridge_messages.inc(name, value - self._counted.get(name, 0))
                 self._counted[name] = value
+
+    def _note_backlog(self, reply: Any) -> None:
+        if isinstance(reply, int):
+            self._backlog = reply
+            metrics.ingress_backlog.set(reply)
 
     def _forget_dead(self, reply: Any) -> None:
         if not isinstance(reply, dict):

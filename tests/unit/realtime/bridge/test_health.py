@@ -35,7 +35,7 @@ class FakeLink:
 
     def execute(self, callback: Any, *args: Any) -> None:
         self.commands.append(args)
-        callback(self.others if args[0] == "HGETALL" else 1)
+        callback({"HGETALL": self.others, "XLEN": 12}.get(args[0], 1))
 
 
 def heartbeat_on(link: Any) -> Heartbeat:
@@ -54,6 +54,9 @@ async def test_the_report_in_redis_is_json_with_state_and_counters():
     assert state["role"] == "active"
     assert state["counters"]["published"] == 5
     assert abs(state["at"] - time.time()) < 60
+    heartbeat.beat(**STATE)
+    assert heartbeat.latest is not None
+    assert heartbeat.latest.backlog == 12
 
 
 async def test_a_bridge_that_has_no_role_yet_is_not_seen():
