@@ -154,6 +154,14 @@ class Cluster:
         """Have every process hold room memberships (of one user, or all) against the room policy again."""
         self.control(op="recheck", user_id=user_id)
 
+    def trace(self, trace_id: str, *, until: float, **target: str) -> None:
+        """Copy what a ``user_id`` or a ``room`` is sent to the room of this trace, until then (Unix seconds)."""
+        self.control(op="trace", trace=trace_id, until=until, **target)
+
+    def untrace(self, trace_id: str) -> None:
+        """End a trace."""
+        self.control(op="untrace", trace=trace_id)
+
     def control(self, **event: Any) -> int:
         """Send a control event to every process; returns how many heard it."""
         channel = keys.group_channel(CONTROL)

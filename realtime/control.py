@@ -2,6 +2,7 @@
 
 ``{"type": "realtime.control", "op": "disconnect", "user_id" | "client_id" | "jti": …, "code", "reason"}`` cuts
 connections. ``{"op": "connections", "reply_to": key, …filters}`` has every process push one JSON list to ``key``.
+``{"op": "trace", "trace": id, "until": Unix seconds, "user_id" | "room": …}`` begins a trace, ``untrace`` ends it.
 """
 
 from __future__ import annotations
@@ -47,6 +48,10 @@ class Control:
                 self._answer(event)
             elif operation == "recheck":
                 self._hub.recheck(event.get("user_id"))
+            elif operation == "trace":
+                self._hub.tracer.start(event)
+            elif operation == "untrace":
+                self._hub.tracer.stop(str(event["trace"]))
             else:
                 logger.warning("unknown control operation", extra={"op": str(operation)[:40]})
         except (KeyError, TypeError, ValueError):

@@ -79,6 +79,8 @@ class Dispatcher:
                 connection.socket.pause_reading()
                 metrics.limits.inc("inbound_queue")
             return
+        if self._hub.tracer.wanted:
+            self._hub.tracer.inbound(connection, payload)
         try:
             effect = connection.session.receive(payload, time.monotonic())
             metrics.received.inc(connection.session.last_type)

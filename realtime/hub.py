@@ -38,11 +38,14 @@ from realtime.permissions import build_policy
 from realtime.presence import Presence
 from realtime.principal import Principal
 from realtime.rooms import RoomPolicy
+from realtime.sampler import INTERVAL as SAMPLE_INTERVAL
+from realtime.sampler import Sampler
 from realtime.seats import Seats
 from realtime.sequencer import Item, Position
 from realtime.session import BROADCAST_STREAM, ROOM_STREAM_PREFIX, USER_STREAM, Session, error_text, resumed_text
 from realtime.sockets import Cork, DirectSocket
 from realtime.streams import LocalStream, Streams
+from realtime.tracing import Tracer
 
 logger = logging.getLogger(__name__)
 
@@ -106,6 +109,8 @@ class Hub:
         self.pending = PendingReader(self.uncork)
         self.dispatcher = Dispatcher(self)
         self.control = Control(self)
+        self.tracer = Tracer(self)
+        self._sampler = Sampler(self)
         self._starting: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -145,6 +150,7 @@ class Hub:
             loop.create_task(self._repeat(_EXPIRY_CHECK, self._check_expiry), name="hub-expiry"),
             loop.create_task(self.memberships.watch(), name="hub-memberships"),
             loop.create_task(self._repeat(self.conf.top_check_interval, self.streams.check_tops), name="hub-tops"),
+            loop.create_task(self._repeat(SAMPLE_INTERVAL, self._sampler.sample), name="hub-samples"),
         ]
         logger.info("gateway node ready", extra={"node": self.node})
 
@@ -361,6 +367,8 @@ class Hub:
 
     def on_item(self, group: str, item: Item) -> None:
         """Take one message of a stream."""
+        if self.tracer.wanted:
+            self.tracer.outbound(group, item)
         self.streams.on_item(group, item)
 
     def on_ephemeral(self, group: str, text: bytes, sent_ms: int) -> None:

@@ -32,6 +32,11 @@ class CounterFamily:
             child = self._bind(value)
         child.inc(amount)
 
+    @property
+    def collector(self) -> Counter:
+        """The counter behind it, with all its children."""
+        return self._counter
+
     def _bind(self, value: str) -> Counter:
         if len(self._children) >= _MAX_CHILDREN:
             value = "other"

@@ -11,6 +11,8 @@ from realtime.principal import Principal
 
 ADMIN_PREFIX = "admin:"
 USER_PREFIX = "user:"
+TRACE_PREFIX = "admin:trace:"
+"""Rooms of live traces: opened by the ``rooms`` claim of a token minted for one, never by being staff alone."""
 
 
 class RoomPolicy:
@@ -32,7 +34,7 @@ class RoomPolicy:
         if principal.rooms is not None:
             return matches(principal.rooms, room)
         if room.startswith(ADMIN_PREFIX):
-            return principal.is_staff
+            return principal.is_staff and not room.startswith(TRACE_PREFIX)
         if room.startswith(USER_PREFIX):
             return owns(principal.user_id, room)
         return True

@@ -41,7 +41,7 @@ def slow():
 
 @pytest.fixture
 def dispatcher() -> Dispatcher:
-    hub = SimpleNamespace(conf=CONF, layer=None)
+    hub = SimpleNamespace(conf=CONF, layer=None, tracer=SimpleNamespace(wanted={}))
     return Dispatcher(hub)  # type: ignore[arg-type]  # what these tests need of a hub
 
 
