@@ -32,7 +32,7 @@ class Runtime:
     on_drain: list[DrainHook] = field(default_factory=list)
     on_limit: Callable[[str], None] = _unheard
     """Told the name of a limit that a peer has reached: ``header_size``, ``header_time``, ``pending_handshakes``,
-    ``write_buffer``, ``message_size``."""
+    ``write_buffer``, ``message_size``, ``request_body``."""
     slow: set[Buffered] = field(default_factory=set)
 
     @property

@@ -355,10 +355,10 @@ def _tune_collector() -> None:
     """Keep full collections away from the connections.
 
     A connection ends by its reference count alone (a test sees to it), so the collector has little to find; but a full
-    pass looks at every object of every connection and stops the world meanwhile, 20 ms at 10,000 connections and again
+    pass looks at every object of every connection and stops the world meanwhile, 30 ms at 10,000 connections and again
     each time they have grown by a quarter. What the start has made is never looked at again, young objects are looked
     at in larger lots, and the full pass, for what an application may leave behind, comes once an hour.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, 10, 1_000_000)
+    gc.set_threshold(2_000, 10, 1_000_000)
