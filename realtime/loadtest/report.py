@@ -9,7 +9,8 @@ from realtime.loadtest.svg import Axis, lines
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; color: #222 }
-table { border-collapse: collapse; display: block; overflow-x: auto } th, td { padding: .2rem .8rem; text-align: right; border-bottom: 1px solid #ddd }
+table { border-collapse: collapse; display: block; overflow-x: auto }
+th, td { padding: .2rem .8rem; text-align: right; border-bottom: 1px solid #ddd }
 th:first-child, td:first-child { text-align: left } figure { margin: 1rem 0; overflow-x: auto } .bad { color: #b5442e }
 """
 _COLUMNS = ("scenario", "sent", "delivered", "1/s", "p50", "p90", "p99", "p99.9", "max ms", "lost", "dup", "reordered")
