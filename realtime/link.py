@@ -232,10 +232,10 @@ class RedisLink:
         confirmations, self._confirmations = self._confirmations, {}
         error = Unavailable("the connection to Redis was lost")
         for callback, _ in pending:
-            callback(error)
+            _fail(callback, error)
         for callbacks in confirmations.values():
             for callback in callbacks:
-                callback(error)
+                _fail(callback, error)
         if was_up:
             self._owner.link_down(self)
 
@@ -248,6 +248,13 @@ def resolve(future: asyncio.Future[Any], reply: Reply) -> None:
         future.set_exception(reply)
     else:
         future.set_result(reply)
+
+
+def _fail(callback: Callback, error: Unavailable) -> None:
+    try:
+        callback(error)
+    except Exception:
+        logger.exception("a callback failed")  # the others are waited for as well
 
 
 def _ignore(reply: Reply) -> None:
