@@ -68,7 +68,7 @@ def test_a_restart_of_the_gateway_loses_doubles_and_reorders_nothing(own_stack: 
         wait_until(lambda: settled(client), "the client to be back")
         publish(stack, range(20, 30), "alice", room)
         for kind in ("broadcast", "data_update", "room_message"):
-            wait_until(lambda kind=kind: len(received(client, kind)) >= 30, f"all of {kind}: {client.of('gap')}")  # type: ignore[misc]
+            wait_until(lambda kind=kind: len(received(client, kind)) >= 30, f"all of {kind}: {client.of('gap')}")
         for kind in ("broadcast", "data_update", "room_message"):
             assert received(client, kind) == list(range(30))
         assert client.of("gap") == []
@@ -114,11 +114,11 @@ def test_what_came_for_a_user_who_was_away_is_shown_once(stack: Stack) -> None:
     )
     for attempt in (1, 2):
         with NodeClient(stack.ws_url, make_token("sleeper"), name=f"sleeper-{attempt}") as client:
-            wait_until(lambda client=client: settled(client), "the client to be open")  # type: ignore[misc]
+            wait_until(lambda client=client: settled(client), "the client to be open")
             if attempt == 1:
-                wait_until(lambda client=client: client.contents("notification"), "the stored notification")  # type: ignore[misc]
+                wait_until(lambda client=client: client.contents("notification"), "the stored notification")
             stack.publish("websocket:user:sleeper", {"type": "system", "content": "end"})
-            wait_until(lambda client=client: "end" in client.contents("system"), "the end")  # type: ignore[misc]
+            wait_until(lambda client=client: "end" in client.contents("system"), "the end")
             assert [content["body"] for content in client.contents("notification")] == (["1"] if attempt == 1 else [])
 
 

@@ -51,7 +51,7 @@ BAD_TOKENS = {
     "an empty user_id": lambda: signed(user_id=""),
     "a user_id that is a list": lambda: signed(user_id=[]),
     "another key": lambda: make_token("7", key="another-signing-key-0123456789-abcdefgh"),
-    "unsigned": lambda: jwt.encode({"user_id": "7", "exp": time.time() + 60}, None, algorithm="none"),
+    "unsigned": lambda: jwt.encode({"user_id": "7", "exp": time.time() + 60}, "", algorithm="none"),
     "another algorithm": lambda: jwt.encode(
         {"token_type": "access", "user_id": "7", "exp": time.time() + 60}, SIGNING_KEY * 2, algorithm="HS512"
     ),

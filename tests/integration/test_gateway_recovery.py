@@ -27,7 +27,7 @@ def publish_many(stack: Stack, channel: str, numbers: range) -> None:
 def top(stack: Stack, group: str) -> int:
     """Return the last offset of a stream in Redis."""
     with stack.redis() as redis:
-        return int(redis.hget(f"ginforge:{{{group}}}:meta", "o") or 0)  # type: ignore[arg-type]  # a blocking client
+        return int(redis.hget(f"ginforge:{{{group}}}:meta", "o") or 0)
 
 
 # Away and back
@@ -202,7 +202,7 @@ async def test_sockets_stay_while_redis_restarts_and_delivery_resumes(own_stack:
 
         def online() -> set[str]:
             with own_stack.redis() as redis:
-                return {key.decode() for key in redis.hkeys("ginforge:{presence}:users")}  # type: ignore[union-attr]
+                return {key.decode() for key in redis.hkeys("ginforge:{presence}:users")}
 
         wait_until(lambda: user in online(), "presence to be filled again")
 

@@ -93,7 +93,7 @@ async def test_recovery_reaches_both_shards(gateway: Gateway, shards: list[Embed
             publisher.publish(f"websocket:room:{room}", json.dumps({"type": "room_message", "content": room}))
     for shard in shards:
         with Redis.from_url(shard.url) as redis:
-            wait_until(lambda redis=redis: list(redis.scan_iter("ginforge:{room.*}:log")), "histories")  # type: ignore[misc]
+            wait_until(lambda redis=redis: list(redis.scan_iter("ginforge:{room.*}:log")), "histories")
     async with connect(gateway.ws("bob") + "&resume=1") as socket:
         await socket.recv()
         await socket.send(json.dumps({"type": "resume", "content": {"streams": positions}}))

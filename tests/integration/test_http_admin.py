@@ -142,7 +142,7 @@ def test_a_dead_letter_is_published_again_the_way_it_came(redis: Redis) -> None:
     assert message is not None
     assert message["data"] == b'{"type":"x"}'
     admin.post(f"{LETTERS}{durable}/replay/")
-    [(_, entry)] = redis.xrange(keys.INGRESS_STREAM)  # type: ignore[misc]  # redis-py: sync or async
+    [(_, entry)] = redis.xrange(keys.INGRESS_STREAM)
     assert entry == {b"channel": b"websocket:broadcast", b"message": b'{"type":"x"}'}
     assert redis.xlen(keys.DEAD_LETTERS) == 0
     assert LogEntry.objects.count() == 2

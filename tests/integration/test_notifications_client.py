@@ -252,7 +252,7 @@ def test_an_address_that_swallows_packets_is_an_error_in_time():
             one.connect_ex(address)
         client = NotificationClient(f"redis://127.0.0.1:{address[1]}/0", connect_timeout=0.2, timeout=TIMEOUT)
         for call in CALLS:
-            assert_fails_in_time(lambda call=call: call(client))  # type: ignore[misc]  # a bound loop variable
+            assert_fails_in_time(lambda call=call: call(client))
         for one in waiting:
             one.close()
 

@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand
 
 from realtime.conf import get_settings
 
+
 class Command(BaseCommand):
     """Runs ``python -m ginforge.server`` with the project's application and settings."""
 

@@ -53,7 +53,9 @@ class Missing(Raises):
 
 
 def policy(**permissions: list[type]) -> PatternRoomPolicy:
-    names = {cls: f"{BUILT_IN if cls in (AllowAny, IsStaff, ReadOnly) else HERE}.{cls.__name__}" for cls in ALL}
+    names: dict[type, str] = {
+        cls: f"{BUILT_IN if cls in (AllowAny, IsStaff, ReadOnly) else HERE}.{cls.__name__}" for cls in ALL
+    }
     return PatternRoomPolicy({f"{name}:*": [names[cls] for cls in found] for name, found in permissions.items()})
 
 

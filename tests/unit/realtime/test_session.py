@@ -88,7 +88,7 @@ def test_pong_and_ack_need_no_answer():
 def test_chat_goes_to_the_user_with_the_senders_real_name():
     effect = send(
         open_session(), type="chat", to="9", content="hi", id="m1", timestamp=1, data={"mood": "good"},
-        from_name="Eve", room="x", **{"from": "1"},
+        from_name="Eve", room="x", **dict[str, Any]({"from": "1"}),
     )  # fmt: skip
     assert isinstance(effect, Chat)
     assert (effect.user_id, effect.message_id, effect.request) == ("9", "m1", "m1")
