@@ -67,7 +67,7 @@ lock: venv ## Resolve pyproject.toml into the lock files again (UPGRADE=--upgrad
 	             "requirements.txt --extra gateway --constraint $(LOCK)"; do \
 	    set -- $$lock; target=$$1; shift; \
 	    $(BIN)/uv --no-config pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-package uv \
-	        --default-index https://pypi.org/simple --custom-compile-command "make lock" $(UPGRADE) \
+	        --custom-compile-command "make lock" $(UPGRADE) \
 	        "$$@" --output-file $$target pyproject.toml; \
 	done
 

@@ -9,28 +9,33 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from asgiref.sync import markcoroutinefunction
+from django.conf import settings
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ginforge.settings")
 django_application = get_asgi_application()
 
 # The gateway's modules need Django's apps, which the line above has loaded.
+from ginforge.forwarded import ProxyRules  # noqa: E402
 from ginforge.logs import redact_access_log  # noqa: E402
 from ginforge.server.runtime import runtime  # noqa: E402
-from realtime import metrics  # noqa: E402
+from realtime import audit, metrics  # noqa: E402
 from realtime.hub import get_hub  # noqa: E402
 from realtime.routing import application as websocket_application  # noqa: E402
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 
+_proxies = ProxyRules.of(settings.TRUSTED_PROXIES)
+
 
 def application(scope: dict[str, Any], receive: Receive, send: Send) -> Awaitable[None]:
     """Serve one ASGI scope; a plain function, so that it leaves no frame behind."""
-    if scope["type"] == "websocket":
-        return websocket_application(scope, receive, send)
     if scope["type"] == "lifespan":
         return _live(receive, send)
+    _proxies.apply(scope)
+    if scope["type"] == "websocket":
+        return websocket_application(scope, receive, send)
     return django_application(scope, receive, send)
 
 
@@ -52,4 +57,5 @@ async def _live(receive: Receive, send: Send) -> None:
 
 
 redact_access_log()
+audit.store_events()
 markcoroutinefunction(application)

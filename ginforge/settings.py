@@ -8,6 +8,8 @@ from pathlib import Path
 
 import environ
 
+from ginforge import content_policy
+from ginforge.forwarded import parse_proxies
 from ginforge.key_material import development_secret, refusal
 from ginforge.logs import logging_config
 
@@ -38,6 +40,8 @@ _LOOPBACK = [".localhost", "127.0.0.1", "[::1]"]
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[]) + (_LOOPBACK if DEBUG else [])
 ALLOWED_ORIGINS: list[str] = env.list("ALLOWED_ORIGINS", default=[])
 CSRF_TRUSTED_ORIGINS = [origin for origin in ALLOWED_ORIGINS if "://" in origin]
+# Whose X-Forwarded-* headers count (ginforge.forwarded); nothing else may look at them.
+TRUSTED_PROXIES = parse_proxies(env.str("TRUST_PROXY", default=""))
 
 # Applications
 
@@ -55,6 +59,8 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "django_prometheus",
+    "axes",
+    "csp",
     "realtime",
     "notifications",
 ]
@@ -62,6 +68,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
     "ginforge.static.StaticFilesMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
@@ -70,6 +77,8 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "realtime.audit.middleware.AuditMiddleware",
+    "axes.middleware.AxesMiddleware",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
 
@@ -113,6 +122,14 @@ CHANNEL_LAYERS = {
         "CONFIG": {"hosts": REDIS_URLS},
     },
 }
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URLS[0],
+        "KEY_PREFIX": "ginforge:cache",
+        "OPTIONS": {"socket_connect_timeout": 2, "socket_timeout": 5},
+    },
+}
 REALTIME = env.json("REALTIME", default={})
 
 UPSTREAMS = {
@@ -145,6 +162,16 @@ REST_FRAMEWORK = {
         "realtime.auth.rest.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_THROTTLE_CLASSES": [
+        "realtime.api.throttling.AnonymousThrottle",
+        "realtime.api.throttling.UserThrottle",
+    ],
+    "DEFAULT_THROTTLE_RATES": {
+        "login": env.str("LOGIN_RATE", default="30/min"),
+        "anonymous": env.str("ANONYMOUS_RATE", default="300/min"),
+        "user": env.str("USER_RATE", default="1200/min"),
+    },
+    "NUM_PROXIES": 0,  # REMOTE_ADDR is the client already, see TRUSTED_PROXIES
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
@@ -164,6 +191,20 @@ AUTH_PASSWORD_VALIDATORS = [
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
 
+# Guessing passwords: so many wrong ones for a name from an address, and both wait (manage.py axes_reset_username NAME)
+
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AXES_FAILURE_LIMIT = env.int("LOCKOUT_FAILURES", default=5)
+AXES_COOLOFF_TIME = timedelta(minutes=env.int("LOCKOUT_MINUTES", default=15))
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_DISABLE_ACCESS_LOG = True  # the audit has it
+AXES_VERBOSE = False
+AXES_CLIENT_IP_CALLABLE = "realtime.auth.lockout.client_address"
+AXES_LOCKOUT_CALLABLE = "realtime.auth.lockout.locked_out"
+AXES_SENSITIVE_PARAMETERS = ["password", "token", "refresh"]
+
 # Languages, time, static files, logs
 
 LANGUAGE_CODE = "en"
@@ -177,11 +218,23 @@ STATIC_ROOT = env.str("STATIC_ROOT", default="") or None  # only for a collectst
 WHITENOISE_USE_FINDERS = True  # served from the installed apps: one port and no collectstatic step
 WHITENOISE_AUTOREFRESH = DEBUG
 
+# Browsers. HTTPS_ONLY also sends plain HTTP away; behind a proxy that ends TLS it needs TRUST_PROXY.
+
+HTTPS_ONLY = env.bool("HTTPS_ONLY", default=False)
+SECURE_SSL_REDIRECT = HTTPS_ONLY
+SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$"]  # asked by machines next door
+SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=31_536_000 if HTTPS_ONLY else 0)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = env.bool("HSTS_SUBDOMAINS", default=False)
+# Whether the other hosts of the domain speak HTTPS is not for this one to decide.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SECURE_CONTENT_TYPE_NOSNIFF = True
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.bool("SECURE_COOKIES", default=False)
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-if env.bool("TRUST_PROXY", default=False):
-    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+CONTENT_SECURITY_POLICY = content_policy.POLICY
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = env.bool("SECURE_COOKIES", default=not DEBUG)
+SESSION_COOKIE_HTTPONLY = LANGUAGE_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = LANGUAGE_COOKIE_SAMESITE = "Lax"
 
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
 LOGGING = logging_config(level=LOG_LEVEL, json_lines=env.str("LOG_FORMAT", default="text") == "json")

@@ -18,12 +18,12 @@ from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from realtime import dead_letters
+from realtime import audit, dead_letters
 from realtime.api.serializers import ConnectionQuery, DisconnectSerializer
-from realtime.api.views import disconnect
+from realtime.api.views import disconnect, record_disconnect
 from realtime.cluster import get_cluster
 from realtime.codes import Unavailable
-from realtime.models import DeadLetterBox, Gateway
+from realtime.models import AuditEvent, DeadLetterBox, Gateway
 
 logger = logging.getLogger(__name__)
 
@@ -117,6 +117,7 @@ class GatewayAdmin(RedisAdmin):
             messages.error(request, str(error))
         else:
             self.record(request, target, "disconnected")
+            record_disconnect(request.user.pk, _address(request), body.validated_data)
             messages.success(request, _("Every instance was told to disconnect %(target)s.") % {"target": target})
         return redirect("admin:realtime_gateway_changelist")
 
@@ -198,6 +199,13 @@ class DeadLetterAdmin(RedisAdmin):
         else:
             dead_letters.drop(letter.id)
             messages.success(request, _("The dead letter was dropped."))
+        audit.record(
+            audit.Event.DEAD_LETTER,
+            actor=str(request.user.pk),
+            target=letter.id,
+            address=_address(request),
+            detail=action,
+        )
         self.record(request, letter.id, action, flag=CHANGE if action == "replay" else DELETION)
 
 
@@ -211,3 +219,30 @@ def _find(letter_id: str) -> dead_letters.DeadLetter:
     if letter is None:
         raise Http404
     return letter
+
+
+def _address(request: HttpRequest) -> str:
+    return str(request.META.get("REMOTE_ADDR", ""))
+
+
+@admin.register(AuditEvent)
+class AuditAdmin(ModelAdmin):
+    """The audit: look, filter, search."""
+
+    list_display = ("at", "event", "actor", "target", "address", "detail")
+    list_filter = ("event", "at")
+    search_fields = ("actor", "target", "address", "detail")
+    show_full_result_count = False
+    list_per_page = 100
+
+    def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002  # as Django calls it
+        """Nothing here is made by hand."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        """Nothing here is edited."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        """Only its age takes an event out."""
+        return False

@@ -15,6 +15,8 @@ class RealtimeConfig(AppConfig):
         """Register the checks, the authentication schemes of the OpenAPI schema, and what follows user changes."""
         from realtime import checks  # noqa: F401
         from realtime.api import schema  # noqa: F401
+        from realtime.audit import signals as audit_signals
         from realtime.auth import signals
 
         signals.connect()
+        audit_signals.connect()

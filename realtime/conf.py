@@ -129,6 +129,12 @@ class RealtimeSettings:
     public_metrics: bool = True
     public_health: bool = True
 
+    # Audit
+    audit_days: int = 90
+    """Audit events are kept so long in the database."""
+    audit_limit: int = 200_000
+    """And no more than so many."""
+
     def __post_init__(self) -> None:
         problems = [*_contradictions(self), *_malformed(self)]
         if problems:

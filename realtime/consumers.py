@@ -10,7 +10,7 @@ from typing import Any
 from channels.consumer import AsyncConsumer
 from django.utils.translation import gettext as _
 
-from realtime import metrics
+from realtime import audit, metrics
 from realtime.auth.credentials import Credentials, token_from_scope
 from realtime.auth.origin import origin_allowed
 from realtime.auth.tokens import InvalidToken, get_verifier
@@ -37,6 +37,7 @@ class GatewayConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no t
         await receive()
         if not origin_allowed(scope):
             metrics.connections.inc("origin")
+            audit.record(audit.Event.ORIGIN_REFUSED, address=_address(scope), detail=_origin(scope))
             await send({"type": "websocket.close", "code": CloseCode.FORBIDDEN})
             return
         try:
@@ -66,7 +67,7 @@ class GatewayConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no t
         try:
             principal = _verify(credentials)
         except InvalidToken as error:
-            await self._unauthorized(socket, receive, error)
+            await self._unauthorized(socket, receive, error, _address(scope))
             return None
         except RealtimeError as error:
             await self._unavailable(socket, receive, error)
@@ -81,7 +82,7 @@ class GatewayConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no t
             await hub.connect(connection, resume=b"resume=1" in scope.get("query_string", b""))
         except InvalidToken as error:
             hub.disconnect(connection)
-            await self._unauthorized(socket, receive, error)
+            await self._unauthorized(socket, receive, error, _address(scope))
             return None
         except LimitReached as error:
             hub.disconnect(connection)
@@ -111,10 +112,11 @@ class GatewayConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no t
             while hub.dispatcher.backlog(connection) >= hub.conf.max_inbound_queue:
                 await asyncio.sleep(0.01)
 
-    async def _unauthorized(self, socket: DirectSocket, receive: Receive, error: InvalidToken) -> None:
+    async def _unauthorized(self, socket: DirectSocket, receive: Receive, error: InvalidToken, address: str) -> None:
         """Tell why before closing; the answer is the same for every kind of bad token."""
         metrics.connections.inc("unauthorized")
         metrics.errors.inc(f"token_{error.reason}")
+        audit.record(audit.Event.TOKEN_REFUSED, target="/ws", address=address, detail=error.reason)
         _say(socket, ErrorCode.UNAUTHORIZED, _("The token is missing or not valid"))
         socket.close(CloseCode.UNAUTHORIZED, "unauthorized")
         await _closed(receive)
@@ -161,6 +163,10 @@ async def _deny(scope: Scope, send: Send, error: LimitReached) -> None:
     status = 429 if error.limit == "address_connections" else 503
     await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": b"too many connections\n"})
+
+
+def _origin(scope: Scope) -> str:
+    return " ".join(value.decode("latin-1") for name, value in scope["headers"] if name == b"origin")
 
 
 def _host(scope: Scope) -> str:

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from realtime import metrics
+from realtime import audit, metrics
 from realtime.codes import ErrorCode
 from realtime.connection import Connection
 from realtime.groups import room_group
@@ -96,3 +96,5 @@ class Memberships:
         connection.reply(connection.session.error(ErrorCode.FORBIDDEN, text))
         extra = {"client_id": connection.client_id, "user_id": connection.principal.user_id, "room": room}
         logger.info("evicted from room", extra=extra)
+        user_id, client_id = connection.principal.user_id, connection.client_id
+        audit.record(audit.Event.EVICTED, target=f"user {user_id} room {room}", detail=client_id)

@@ -14,3 +14,4 @@ os.environ["DATABASE_URL"] = "sqlite://:memory:"
 from ginforge.settings import *  # noqa: E402, F403
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}

@@ -13,6 +13,7 @@ from notifications import services, shortcuts
 from notifications.api import serializers
 from notifications.api.base import FORBIDDEN, INVALID, NOT_SENT, UNAUTHORIZED, NotificationView, caller, checked
 from notifications.api.views import TAGS
+from realtime import audit
 
 ANSWERS = {202: serializers.SentSerializer, 400: INVALID, 401: UNAUTHORIZED, 403: FORBIDDEN, 503: NOT_SENT}
 
@@ -37,8 +38,8 @@ class SendToUserView(StaffView):
         """Store the notification (unless told not to) and send it."""
         fields = checked(serializers.UserNotificationSerializer, request.data)
         if fields.pop("store"):
-            return _sent(services.notify(**fields, must_send=True).message_id)
-        return _sent(shortcuts.default_client().send_notification(**fields))
+            return _sent(request, services.notify(**fields, must_send=True).message_id, f"user {fields['user_id']}")
+        return _sent(request, shortcuts.default_client().send_notification(**fields), f"user {fields['user_id']}")
 
 
 class SendToRoomView(StaffView):
@@ -55,7 +56,8 @@ class SendToRoomView(StaffView):
         """Send it in the caller's name."""
         fields = checked(serializers.RoomMessageSerializer, request.data)
         name = getattr(request.user, "username", None) or None
-        return _sent(shortcuts.default_client().send_to_room(**fields, from_=caller(request), from_name=name))
+        message_id = shortcuts.default_client().send_to_room(**fields, from_=caller(request), from_name=name)
+        return _sent(request, message_id, f"room {fields['room']}")
 
 
 class SendToAllView(StaffView):
@@ -71,7 +73,7 @@ class SendToAllView(StaffView):
     def post(self, request: Request) -> Response:
         """Send it; nothing is stored."""
         fields = checked(serializers.BroadcastNotificationSerializer, request.data)
-        return _sent(shortcuts.default_client().broadcast_notification(**fields))
+        return _sent(request, shortcuts.default_client().broadcast_notification(**fields), "everybody")
 
 
 class DataUpdateView(StaffView):
@@ -87,8 +89,10 @@ class DataUpdateView(StaffView):
     def post(self, request: Request) -> Response:
         """Send a ``data_update``."""
         fields = checked(serializers.DataUpdateSerializer, request.data)
-        return _sent(shortcuts.default_client().broadcast_data_update(**fields))
+        return _sent(request, shortcuts.default_client().broadcast_data_update(**fields), "everybody")
 
 
-def _sent(message_id: str) -> Response:
+def _sent(request: Request, message_id: str, target: str) -> Response:
+    address = str(request.META.get("REMOTE_ADDR", ""))
+    audit.record(audit.Event.STAFF_SENT, actor=caller(request), target=target, address=address, detail=message_id)
     return Response({"id": message_id}, status=status.HTTP_202_ACCEPTED)

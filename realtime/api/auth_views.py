@@ -13,11 +13,10 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
-from rest_framework.settings import api_settings
-from rest_framework.throttling import AnonRateThrottle
 from rest_framework.views import APIView
 
 from realtime.api.auth_serializers import DetailSerializer, LoginSerializer, RefreshSerializer, TokenPairSerializer
+from realtime.api.throttling import LoginThrottle
 from realtime.auth import issuing
 from realtime.auth.rest import ServiceUnavailable, TokenAuthentication
 from realtime.auth.tokens import InvalidToken
@@ -26,17 +25,6 @@ from realtime.codes import Unavailable
 _REFUSED = OpenApiResponse(DetailSerializer, description=_("The credentials or the token are not valid."))
 _INVALID = OpenApiResponse(description=_("A field is missing or not valid; one list of messages per field."))
 _THROTTLED = OpenApiResponse(DetailSerializer, description=_("Too many attempts from this address."))
-
-
-class LoginThrottle(AnonRateThrottle):
-    """Slows down password guessing, per client address."""
-
-    scope = "login"
-
-    def get_rate(self) -> str:
-        """Return the rate of the scope ``login`` in REST framework's settings, 30 a minute when there is none."""
-        rates: dict[str, Any] = {**api_settings.DEFAULT_THROTTLE_RATES}
-        return rates.get(self.scope) or "30/min"
 
 
 class TokenEndpoint(APIView):
@@ -70,7 +58,7 @@ class TokenView(TokenEndpoint):
     def post(self, request: Request) -> Response:
         """Exchange a username and a password for a token pair."""
         body = self.clean(LoginSerializer, request)
-        user = authenticate(username=body["username"], password=body["password"])
+        user = authenticate(request._request, username=body["username"], password=body["password"])  # noqa: SLF001  # lock-outs
         if user is None:
             raise AuthenticationFailed(_("The username or the password is wrong."))
         return Response(TokenPairSerializer(issuing.issue_pair(user)).data)

@@ -11,7 +11,7 @@ from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from realtime import dead_letters
+from realtime import audit, dead_letters
 from realtime.api import serializers
 from realtime.api.base import INVALID, STAFF_ERRORS, StaffView
 from realtime.auth import revocation
@@ -100,6 +100,7 @@ class DisconnectView(StaffView):
         body = serializers.DisconnectSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         disconnect(**body.validated_data)
+        record_disconnect(request.user.pk, request.META.get("REMOTE_ADDR", ""), body.validated_data)
         return Response(status=status.HTTP_202_ACCEPTED)
 
 
@@ -112,6 +113,15 @@ def disconnect(*, code: int, reason: str, revoke: bool, **target: str) -> None:
         revocation.revoke_token(target["jti"], until, reason=reason, code=CloseCode(code))
     else:
         get_cluster().disconnect(**target, code=code, reason=reason)
+
+
+def record_disconnect(actor: Any, address: str, order: dict[str, Any]) -> None:
+    """Put an order to disconnect into the audit."""
+    targets = [f"{name} {order[name]}" for name in ("user_id", "client_id", "jti") if name in order]
+    detail = f"code {order['code']}{', revoked' if order['revoke'] else ''} {order['reason']}".strip()
+    audit.record(
+        audit.Event.DISCONNECTED, actor=str(actor or ""), target=" ".join(targets), address=address, detail=detail
+    )
 
 
 class BridgesView(StaffView):

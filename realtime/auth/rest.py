@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework import authentication, exceptions, status
 from rest_framework.request import Request
 
+from realtime import audit
 from realtime.auth import revocation
 from realtime.auth.tokens import InvalidToken, get_verifier
 from realtime.codes import Unavailable
@@ -59,6 +60,8 @@ class TokenAuthentication(authentication.BaseAuthentication):
             principal = get_verifier().verify(token.strip())
             revocation.check(principal)
         except InvalidToken as error:
+            address = str(request.META.get("REMOTE_ADDR", ""))
+            audit.record(audit.Event.TOKEN_REFUSED, target=request.path, address=address, detail=error.reason)
             raise exceptions.AuthenticationFailed(_("The token is not valid.")) from error
         except Unavailable as error:
             raise ServiceUnavailable from error

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from realtime import keys
+from realtime import audit, keys
 from realtime.auth.tokens import InvalidToken
 from realtime.blocking_redis import redis_or_unavailable
 from realtime.cluster import get_cluster
@@ -85,3 +85,5 @@ def _store(key: str, value: str, *, ttl: float) -> None:
 def _cut(reason: str, *, code: CloseCode, **target: str) -> None:
     get_cluster().disconnect(**target, code=int(code), reason=reason)
     logger.info("revoked", extra={"code": int(code), **target})
+    named = " ".join(f"{name} {value}" for name, value in target.items())
+    audit.record(audit.Event.REVOKED, target=named, detail=f"code {int(code)} {reason}".strip())
