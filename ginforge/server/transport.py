@@ -4,7 +4,7 @@
 
 import logging
 import socket
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet import address, error, main, tcp
 from twisted.python import failure
@@ -12,6 +12,11 @@ from twisted.python import failure
 logger = logging.getLogger(__name__)
 
 _READ_SIZE = 64 * 1024
+
+
+def _UnixPeer(*_: Any) -> address.UNIXAddress:
+    """Stand in for the address class: a UNIX socket's peers have no names."""
+    return address.UNIXAddress(None)
 
 
 class DirectTransport(tcp.Server):
@@ -44,15 +49,19 @@ class DirectTransport(tcp.Server):
         self, sock: socket.socket, protocol: Any, client: tuple[Any, ...], _port: Any, _number: int, reactor: Any
     ) -> None:
         sock.setblocking(False)
-        # No Nagle: a frame goes out when it is written.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.reactor = reactor
         self.socket = sock
         self.fileno = sock.fileno
         self.protocol: Any = protocol
         self.client = client[:2]
-        if len(client) != 2:
-            self._addressType = address.IPv6Address
+        if sock.family == socket.AF_UNIX:
+            self.client = ("unix", 0)
+            self._addressType = cast(Any, _UnixPeer)
+        else:
+            # No Nagle: a frame goes out when it is written.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if len(client) != 2:
+                self._addressType = address.IPv6Address
         self._tempDataBuffer: list[bytes] = []
         self._tempDataLen = 0
         self.connected = 1

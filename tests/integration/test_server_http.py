@@ -8,12 +8,14 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from http.client import HTTPException
 from pathlib import Path
 
 import pytest
-from websockets.sync.client import connect
+from websockets.sync.client import connect, unix_connect
 
+from tests.integration.programs import Program, wait_until
 from tests.integration.serving import Server
 
 
@@ -131,3 +133,25 @@ def test_an_upload_over_the_limit_is_a_413(chunked: bool) -> None:
         assert caught.value.code == 413
         caught.value.close()
         assert server.get()["open"] == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_unix_socket_serves_requests_and_websockets(tmp_path: Path, workers: int) -> None:
+    path = str(tmp_path / "server.sock")
+    server = Server("commands", f"--unix-socket={path}", *([f"--workers={workers}"] if workers > 1 else []))
+    server.command = [flag for flag in server.command if flag != "--port=0"]
+    with closing(server):
+        Program.start(server)
+        server.wait_for_log("listening on")
+        wait_until(lambda: Path(path).exists(), "the socket")
+        with unix_connect(path, compression=None) as client:
+            client.send("over a file")
+            assert client.recv(timeout=20) == "over a file"
+        with socket.socket(socket.AF_UNIX) as raw:
+            raw.settimeout(20)
+            raw.connect(path)
+            raw.sendall(b"GET /scope HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            received = b""
+            while data := raw.recv(65536):
+                received += data
+        assert b'"client": null' in received
