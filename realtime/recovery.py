@@ -76,9 +76,19 @@ class Recovery:
 
         joined = self._joined_at(name)
         if joined is None:
-            self._streams.enter(group, name, name.removeprefix(ROOM_STREAM_PREFIX), connection, entered)
+            room = name.removeprefix(ROOM_STREAM_PREFIX)
+            self._abreast(group, since, lambda: self._streams.enter(group, name, room, connection, entered))
         else:
             self._layer.read(group, since, lambda history: self._read(name, joined, history))
+
+    def _abreast(self, group: str, since: Position, go_on: Callable[[], None]) -> None:
+        """Let messages arrive first that the client has seen elsewhere and this process has not seen yet."""
+        stream = self._streams.get(group)
+        behind = stream is not None and stream.started and stream.position.epoch == since.epoch
+        if stream is not None and behind and stream.position.offset < since.offset:
+            self._layer.read(group, None, lambda _: go_on())  # the reply comes behind them
+        else:
+            go_on()
 
     def _read(self, name: str, joined: Position, history: History | Exception) -> None:
         """Keep what lies between the client's position and the one behind which it hears everything live."""
