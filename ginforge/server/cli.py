@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import resource
 import sys
 from typing import Any
 
@@ -35,6 +36,7 @@ class GatewayCommandLine(CommandLineInterface):
     def run(self, args: list[str]) -> None:
         """Serve until told to stop."""
         options = self.parser.parse_args(args)
+        _raise_file_limit()
         if options.workers > 1:
             if options.socket_strings:
                 self.parser.error("--workers needs --port, --unix-socket or --fd, not --endpoint")
@@ -55,3 +57,11 @@ class GatewayCommandLine(CommandLineInterface):
 
     def _server(self, **kwargs: Any) -> GatewayServer:
         return GatewayServer(**kwargs, options=self.options)
+
+
+def _raise_file_limit() -> None:
+    """Allow as many open files, and so connections, as the system lets us: many shells begin with 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 1 << 20 if hard == resource.RLIM_INFINITY else hard
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -56,7 +56,7 @@ class DirectTransport(tcp.Server):
         self.client = client[:2]
         if sock.family == socket.AF_UNIX:
             self.client = ("unix", 0)
-            self._addressType = cast(Any, _UnixPeer)
+            self._addressType = cast("Any", _UnixPeer)
         else:
             # No Nagle: a frame goes out when it is written.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 from collections.abc import Iterator
 
@@ -141,3 +142,20 @@ def test_a_storm_of_connects_loses_none(server: Server) -> None:
     for client in storm:
         client.close()
     wait_until(lambda: server.get()["open"] == 0, "the end of the storm")
+
+
+def test_more_connections_than_the_shell_allows_can_be_open() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 500:
+        pytest.skip(f"this machine allows no more than {hard} open files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, hard))
+    try:
+        server = Server("commands")
+        server.start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    peers = [Peer(server) for _ in range(150)]
+    assert server.get()["open"] == 150
+    for peer in peers:
+        peer.socket.close()
+    server.close()
