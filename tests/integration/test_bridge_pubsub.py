@@ -134,13 +134,15 @@ def test_a_health_page_tells_role_metrics_and_readiness(rig: BridgeRig):
     with pytest.raises(urllib.error.HTTPError) as missing:
         get("other")
     assert missing.value.code == 404
+    missing.value.close()
     rig.valkey.stop()
 
     def unavailable() -> bool:
         try:
             get("readyz")
         except urllib.error.HTTPError as error:
-            return error.code == 503
+            with error:
+                return error.code == 503
         return False
 
     wait_until(unavailable, "readyz to say 503")

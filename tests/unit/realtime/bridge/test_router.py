@@ -6,7 +6,7 @@ import contextlib
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from realtime.bridge.router import Refused, Routed, route
@@ -214,6 +214,8 @@ def test_a_user_id_or_room_name_that_is_none_is_refused(kind, name):
     assert reason({"type": "x"}, f"websocket:{kind}:{name}") == "name"
 
 
+busy_machine = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
 json_values = st.recursive(
     st.none()
     | st.booleans()
@@ -228,6 +230,7 @@ fields = st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, json_values))
 names = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=512)
 
 
+@busy_machine
 @given(payload=fields, kind=st.sampled_from(["broadcast", "user:u", "room:r", "notification:u", "nowhere"]))
 def test_any_object_is_routed_or_refused_and_a_routed_one_is_a_whole_message(payload, kind):
     try:
@@ -244,12 +247,14 @@ def test_any_object_is_routed_or_refused_and_a_routed_one_is_a_whole_message(pay
     assert list(message)[-1] == "data"
 
 
+@busy_machine
 @given(payload=st.binary(max_size=200))
 def test_any_bytes_are_routed_or_refused(payload):
     with contextlib.suppress(Refused):
         routed(payload)
 
 
+@busy_machine
 @given(name=names)
 def test_any_name_reaches_its_own_group(name):
     assert routed({"type": "x"}, f"websocket:user:{name}").group == user_group(name)
@@ -257,6 +262,7 @@ def test_any_name_reaches_its_own_group(name):
     assert text({"type": "x"}, f"websocket:room:{name}")["room"] == name
 
 
+@busy_machine
 @given(content=json_values)
 def test_content_arrives_unchanged(content):
     assert text({"type": "x", "content": content})["content"] == content

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from realtime.bridge import standby
 from realtime.bridge.standby import StandbyBuffer
 from tests.unit.realtime.bridge.jobs import make_job
+
+busy_machine = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def filled(*numbers: int) -> StandbyBuffer:
@@ -84,6 +86,7 @@ def test_a_message_received_earlier_takes_its_place():
     assert ids(buffer) == ["m9", "m10"]
 
 
+@busy_machine
 @given(st.lists(st.sampled_from(["message", "mark", "done"]), max_size=60))
 def test_nothing_behind_the_last_done_mark_is_ever_lost(steps):
     buffer = StandbyBuffer()
