@@ -9,6 +9,7 @@ from pathlib import Path
 import environ
 
 from ginforge import content_policy
+from ginforge.charts import chart_directories
 from ginforge.forwarded import parse_proxies
 from ginforge.key_material import development_secret, refusal
 from ginforge.logs import logging_config
@@ -214,6 +215,7 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 
 STATIC_URL = "/static/"
+STATICFILES_DIRS = chart_directories()
 STATIC_ROOT = env.str("STATIC_ROOT", default="") or None  # only for a collectstatic to another web server
 WHITENOISE_USE_FINDERS = True  # served from the installed apps: one port and no collectstatic step
 WHITENOISE_AUTOREFRESH = DEBUG

@@ -19,10 +19,10 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from realtime import audit, dead_letters
-from realtime.api.serializers import ConnectionQuery, DisconnectSerializer
+from realtime.api.serializers import DisconnectSerializer
 from realtime.api.views import disconnect, record_disconnect
-from realtime.cluster import get_cluster
 from realtime.codes import Unavailable
+from realtime.gateway_pages import GatewayPages
 from realtime.models import AuditEvent, DeadLetterBox, Gateway
 
 logger = logging.getLogger(__name__)
@@ -79,28 +79,17 @@ class RedisAdmin(ModelAdmin):
 
 
 @admin.register(Gateway)
-class GatewayAdmin(RedisAdmin):
-    """State of the cluster, search for connections, disconnect."""
+class GatewayAdmin(GatewayPages, RedisAdmin):
+    """The cluster: its pages are in ``realtime.gateway_pages``; here, the order to disconnect."""
 
     def get_urls(self) -> list[URLPattern]:
         """Add the disconnect action."""
         cut = path("disconnect/", self.admin_site.admin_view(self.disconnect_view), name="realtime_gateway_disconnect")
-        return [cut, *super().get_urls()]
+        return [cut, *self.page_urls(), *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> TemplateResponse:  # noqa: ARG002
-        """Show tiles, nodes, bridges and the connections that were searched for."""
-        self.require(request, "view")
-        try:
-            state = _state() | {"connections": _search(request)}
-        except Unavailable as error:
-            return self.page(request, "gateway", problem=str(error), status=503)
-        return self.page(
-            request,
-            "gateway",
-            query=request.GET,
-            may_disconnect=self.allowed(request, "disconnect"),
-            **state,
-        )
+        """Show the overview."""
+        return self.overview(request)
 
     @method_decorator(require_POST)
     def disconnect_view(self, request: HttpRequest) -> HttpResponse:
@@ -109,7 +98,7 @@ class GatewayAdmin(RedisAdmin):
         body = DisconnectSerializer(data=request.POST)
         if not body.is_valid():
             messages.error(request, _("This is not a valid request."))
-            return redirect("admin:realtime_gateway_changelist")
+            return redirect("admin:realtime_gateway_connections")
         target = body.validated_data.get("user_id") or body.validated_data.get("client_id") or ""
         try:
             disconnect(**body.validated_data)
@@ -119,25 +108,7 @@ class GatewayAdmin(RedisAdmin):
             self.record(request, target, "disconnected")
             record_disconnect(request.user.pk, _address(request), body.validated_data)
             messages.success(request, _("Every instance was told to disconnect %(target)s.") % {"target": target})
-        return redirect("admin:realtime_gateway_changelist")
-
-
-def _state() -> dict[str, Any]:
-    cluster = get_cluster()
-    return {
-        "stats": cluster.stats(),
-        "nodes": cluster.nodes(),
-        "bridges": cluster.bridges(),
-        "letters": dead_letters.count(),
-    }
-
-
-def _search(request: HttpRequest) -> list[Any] | None:
-    wanted = {name: request.GET[name] for name in ("user_id", "address", "room") if request.GET.get(name)}
-    query = ConnectionQuery(data=wanted)
-    if not wanted or not query.is_valid():
-        return None
-    return list(get_cluster().connections(**query.validated_data))
+        return redirect("admin:realtime_gateway_connections")
 
 
 @admin.register(DeadLetterBox)

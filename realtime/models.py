@@ -18,7 +18,11 @@ class Gateway(models.Model):
 
         managed = False
         default_permissions = ("view",)
-        permissions = (("disconnect_gateway", "Can disconnect users and connections"),)
+        permissions = (
+            ("disconnect_gateway", "Can disconnect users and connections"),
+            ("publish_gateway", "Can publish messages"),
+            ("trace_gateway", "Can watch the messages of a user or room"),
+        )
         verbose_name = _("gateway")
         verbose_name_plural = _("Gateway")
 

@@ -1,0 +1,65 @@
+/** The overview: tiles, charts and tables, fresh whenever the gateway says so, every 10 s when it cannot. */
+
+import { Charts } from "./charts.js";
+import { bytes, duration, since } from "./format.js";
+import { connect, post, texts } from "./live.js";
+
+const page = document.getElementById("overview");
+const period = document.getElementById("period");
+const live = document.getElementById("live");
+const POLL = 10_000;
+
+/** Shows one answer of the state view. */
+function show(state, charts) {
+  const tiles = { ...state.stats, uptime: duration(state.stats.uptime), letters: state.letters, nodes: state.nodes.length, bridges: state.bridges.length };
+  for (const [name, value] of Object.entries(tiles)) {
+    const tile = page.querySelector(`[data-tile="${name}"]`);
+    if (tile) tile.textContent = typeof value === "number" ? value.toLocaleString() : value;
+  }
+  rows("nodes", state.nodes.map((n) => [n.node, n.version, n.clients, n.users, n.rooms, bytes(n.memory), bytes(n.buffered ?? 0), since(n.started, state.now), since(n.at, state.now)]));
+  rows("bridges", state.bridges.map((b) => [b.id, b.role, b.counters?.published, b.counters?.offline, b.counters?.refused, b.counters?.failed, b.waiting, `${(b.lag ?? 0).toFixed(3)} s`, since(b.at, state.now)]));
+  charts.draw(state.points);
+}
+
+/** Rewrites the cells of a table; a changed number of rows is rare, and drawn by loading the page anew. */
+function rows(id, wanted) {
+  const body = document.getElementById(id);
+  const shown = [...body.rows].filter((row) => row.cells.length > 1);
+  if (shown.length !== wanted.length) {
+    body.replaceChildren(...wanted.map((cells) => {
+      const row = document.createElement("tr");
+      row.append(...cells.map((text, at) => Object.assign(document.createElement("td"), { textContent: text ?? "–", className: at ? "" : "gateway-mono" })));
+      return row;
+    }));
+    return;
+  }
+  wanted.forEach((cells, at) => cells.forEach((text, column) => {
+    if (column) shown[at].cells[column].textContent = text ?? "–"; // the name keeps its badge
+  }));
+}
+
+const charts = new Charts(texts);
+let timer = 0;
+let loading = false;
+
+async function load() {
+  if (loading) return;
+  loading = true;
+  clearTimeout(timer);
+  try {
+    const response = await fetch(`${page.dataset.state}?period=${period.value}`);
+    if (!response.ok) throw new Error(String(response.status));
+    show(await response.json(), charts);
+    live.textContent = client.isConnected() ? `● ${texts.live}` : texts.polling;
+  } catch {
+    live.textContent = texts.stale;
+  } finally {
+    loading = false;
+    timer = setTimeout(load, POLL);
+  }
+}
+
+const client = connect("admin:overview", async () => (await post(page.dataset.token)).token);
+client.on("data_update", ({ content }) => content.entity === "overview" && !document.hidden && load());
+period.addEventListener("change", load);
+load();
