@@ -106,9 +106,8 @@ class Stack:
     def __init__(self, directory: Path, database: Path, env: Mapping[str, str] | None = None) -> None:
         self.valkey = EmbeddedValkey(directory=directory / "valkey")
         shutil.copy(database, directory / "db.sqlite3")
-        self.env = production_environment(
-            REDIS_URL=self.valkey.url, DATABASE_URL=f"sqlite:///{directory / 'db.sqlite3'}", **(env or {})
-        )
+        own = {"REDIS_URL": self.valkey.url, "DATABASE_URL": f"sqlite:///{directory / 'db.sqlite3'}"}
+        self.env = production_environment(**{**own, **(env or {})})
         self.gateways: list[Gateway] = []
         self.bridges: list[Program] = []
 
