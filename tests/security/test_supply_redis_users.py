@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import redis
+from redis.exceptions import NoPermissionError
 
 from notifications import NotificationClient
 from tests.integration.clients import Client
@@ -76,7 +77,7 @@ async def test_everything_works_with_three_different_users(valkey: GuardedValkey
         await bob.join("chat:acl")
         client.send_notification("ann", "Hello", "plain")
         client.send_notification("ann", "Hello", "durable", durable=True)
-        client.send_to_room("chat:acl", "room_message", "to the room")
+        client.send_to_room("chat:acl", "to the room")
         client.broadcast_data_update("user", "create", id=1)
         await ann.wait_for("notification", 2)
         await bob.wait_for("room_message")
@@ -103,7 +104,7 @@ async def test_everything_works_with_three_different_users(valkey: GuardedValkey
 
 @pytest.mark.parametrize("what", NEEDS_READING)
 def test_a_publisher_can_only_publish(valkey: GuardedValkey, what: str) -> None:
-    with valkey.client("publisher") as publisher, pytest.raises((redis.NoPermissionError, redis.ResponseError)) as told:
+    with valkey.client("publisher") as publisher, pytest.raises(NoPermissionError) as told:
         NEEDS_READING[what](publisher)
     assert "permission" in str(told.value)
 
@@ -113,17 +114,17 @@ def test_a_publisher_can_only_publish(valkey: GuardedValkey, what: str) -> None:
     "command", [("FLUSHALL",), ("CONFIG", "GET", "*"), ("KEYS", "*"), ("ACL", "LIST"), ("MONITOR",), ("GET", "other")]
 )
 def test_bridge_and_gateway_cannot_administrate(valkey: GuardedValkey, user: str, command: tuple[str, ...]) -> None:
-    with valkey.client(user) as client, pytest.raises(redis.NoPermissionError):
+    with valkey.client(user) as client, pytest.raises(NoPermissionError):
         client.execute_command(*command)
 
 
 def test_the_bridge_cannot_touch_revocations(valkey: GuardedValkey) -> None:
-    with valkey.client("bridge") as bridge, pytest.raises(redis.NoPermissionError):
+    with valkey.client("bridge") as bridge, pytest.raises(NoPermissionError):
         bridge.set("ginforge:revoked:user:1", "1")
 
 
 def test_the_gateway_cannot_take_the_bridges_lease(valkey: GuardedValkey) -> None:
-    with valkey.client("gateway") as gateway, pytest.raises(redis.NoPermissionError):
+    with valkey.client("gateway") as gateway, pytest.raises(NoPermissionError):
         gateway.set("ginforge:{bridge}:lease", "me")
 
 
