@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from channels.db import database_sync_to_async
-from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, ValidationError
 from django.http import Http404
 from django.utils.module_loading import import_string
 
@@ -21,15 +21,16 @@ from realtime.principal import Principal
 from realtime.rooms import RoomPolicy, matches
 
 _CACHED_ROOMS: Final = 4096
-_REFUSALS: Final = (ObjectDoesNotExist, PermissionDenied, Http404)
+_REFUSALS: Final = (ObjectDoesNotExist, PermissionDenied, Http404, ValidationError, ValueError, OverflowError)
+"""The last three are what the ORM says to a name that is no key: ``order:x``."""
 
 
 class RoomPermission:
     """Says who may enter a room, and who of its members may send.
 
     The methods may read models: plain ones run in a thread, ``async def`` ones in the event loop. To raise
-    ``DoesNotExist``, ``PermissionDenied`` or ``Http404`` is to say no, so that a client cannot tell a room that is
-    not there from one it may not enter. Any other exception refuses with 500 and is logged.
+    ``DoesNotExist``, ``PermissionDenied``, ``Http404`` or ``ValueError`` is to say no, so that a client cannot tell a
+    room that is not there from one it may not enter. Any other exception refuses with 500 and is logged.
     """
 
     changes: bool = True
