@@ -9,12 +9,17 @@ from typing import Any
 
 import pytest
 import redis
+from hypothesis import settings as hypothesis_settings
 
 from ginforge.embedded import EmbeddedValkey
 from realtime.conf import RealtimeSettings, get_settings
 from realtime.hub import Hub
 from realtime.layer import RedisStreamChannelLayer
 from realtime.registry import offline_store, register_offline_store
+
+# Times are the machine's matter, and it may be a busy one.
+hypothesis_settings.register_profile("suite", deadline=None)
+hypothesis_settings.load_profile("suite")
 
 MakeLayer = Callable[..., RedisStreamChannelLayer]
 MakeHub = Callable[..., Awaitable[Hub]]

@@ -78,6 +78,14 @@ def corked(user_id: str = "7") -> Connection:
     return connection
 
 
+def make_slow(connection: Connection) -> RecordingSocket:
+    cork = connection.socket
+    assert isinstance(cork, Cork)
+    assert isinstance(cork.socket, RecordingSocket)
+    cork.socket.buffered_bytes = 1
+    return cork.socket
+
+
 def ids(connection: Connection) -> list[str]:
     socket = connection.socket.socket if isinstance(connection.socket, Cork) else connection.socket
     assert isinstance(socket, RecordingSocket)
@@ -131,12 +139,11 @@ async def test_a_slow_client_gets_its_next_portion_when_it_has_taken_the_last(re
     store.portion = 10
     store.put("7", *[str(n) for n in range(20)])
     client = corked()
-    client.socket.socket.buffered_bytes = 1
+    socket = make_slow(client)
     reader.deliver(client)
     await eventually(lambda: len(ids(client)) == 10)
     await asyncio.sleep(0.1)
     assert len(ids(client)) == 10
-    socket = client.socket.socket if isinstance(client.socket, Cork) else client.socket
     socket.buffered_bytes = 0
     await eventually(lambda: len(ids(client)) == 20)
 
