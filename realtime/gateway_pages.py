@@ -32,6 +32,9 @@ from realtime.sampler import OVERVIEW_ROOM
 
 _TOKEN_TTL: Final = 300
 _SHOWN_USERS: Final = 500
+_PAGE_USER: Final = "admin-page:"
+"""Whom the admin's own pages connect as: not the person's user id, for a page of the admin must neither make them look
+online nor take in what is kept for them while they are away."""
 
 TABS: Final = (
     ("changelist", gettext_lazy("Overview"), "view"),
@@ -182,7 +185,7 @@ class GatewayPages:
         def read() -> dict[str, Any]:
             cluster, room = get_cluster(), request.GET.get("room")
             rooms = [row for row in cluster.rooms() if not row["room"].startswith(ADMIN_PREFIX)]
-            users = cluster.online_users()
+            users = [user for user in cluster.online_users() if not user.startswith(_PAGE_USER)]
             members = cluster.members(room, limit=200) if room else None
             return {
                 "rooms": rooms[:_SHOWN_USERS],
@@ -233,7 +236,8 @@ class GatewayPages:
     def trace_view(self, request: HttpRequest) -> TemplateResponse:
         """Show the page of live traces."""
         self.require(request, "trace")
-        return self.tab_page(request, "trace", query=request.GET, minutes=tracing.LIFETIME // 60)
+        asked = {"room": request.GET.get("room", ""), "user_id": request.GET.get("user_id", "")}
+        return self.tab_page(request, "trace", query=asked, minutes=tracing.LIFETIME // 60)
 
     @method_decorator(require_POST)
     def trace_start_view(self, request: HttpRequest) -> HttpResponse:
@@ -293,9 +297,7 @@ def _settings_rows() -> list[dict[str, Any]]:
 
 
 def _token_answer(request: HttpRequest, rooms: list[str], ttl: float, **more: Any) -> JsonResponse:
-    # Not the person's own user id: a page of the admin must neither make them look online nor take in what is kept
-    # for them while they are away.
-    name = f"admin:{request.user.pk}"
+    name = f"{_PAGE_USER}{request.user.pk}"
     token = mint_access_token(name, username=request.user.get_username(), is_staff=True, ttl=ttl, rooms=rooms)
     return JsonResponse({"token": token, **more}, headers={"Cache-Control": "no-store"})
 

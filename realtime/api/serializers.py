@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from realtime import dead_letters
+from realtime import dead_letters, publishing
 from realtime.auth.tokens import MAX_JTI_LENGTH, MAX_NAME_LENGTH
 from realtime.codes import CloseCode
 
@@ -144,6 +144,24 @@ class DeadLetterQuery(serializers.Serializer[Any]):
         """Refuse what is no id."""
         if not dead_letters.is_letter_id(value):
             raise serializers.ValidationError(_("This is not the id of a dead letter."))
+        return value
+
+
+class PublishSerializer(serializers.Serializer[Any]):
+    """A message for the bridges, as a service would publish it in Redis."""
+
+    channel = serializers.CharField(
+        max_length=MAX_NAME_LENGTH + 32,
+        trim_whitespace=False,
+        help_text=_("websocket:broadcast, websocket:user:<id>, websocket:room:<room> or websocket:notification:<id>"),
+    )
+    message = serializers.JSONField(help_text=_("As in the protocol; the bridge checks it."))
+    durable = serializers.BooleanField(default=False, help_text=_("Survives a time without a bridge (XADD)."))
+
+    def validate_channel(self, value: str) -> str:
+        """Refuse channels no bridge listens to."""
+        if not publishing.is_ingress_channel(value):
+            raise serializers.ValidationError(_("This is not an ingress channel."))
         return value
 
 

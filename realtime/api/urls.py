@@ -10,6 +10,7 @@ urlpatterns = [
     path("rooms/", views.RoomsView.as_view(), name="rooms"),
     path("members/", views.MembersView.as_view(), name="members"),
     path("disconnect/", views.DisconnectView.as_view(), name="disconnect"),
+    path("publish/", views.PublishView.as_view(), name="publish"),
     path("bridges/", views.BridgesView.as_view(), name="bridges"),
     path("dead-letters/", views.DeadLettersView.as_view(), name="dead-letters"),
 ]

@@ -11,7 +11,7 @@ from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from realtime import audit, dead_letters
+from realtime import audit, dead_letters, publishing
 from realtime.api import serializers
 from realtime.api.base import INVALID, STAFF_ERRORS, StaffView
 from realtime.auth import revocation
@@ -122,6 +122,34 @@ def record_disconnect(actor: Any, address: str, order: dict[str, Any]) -> None:
     audit.record(
         audit.Event.DISCONNECTED, actor=str(actor or ""), target=" ".join(targets), address=address, detail=detail
     )
+
+
+class PublishView(StaffView):
+    """Publish as a service would."""
+
+    @extend_schema(
+        operation_id="realtime_publish",
+        tags=["realtime"],
+        summary=_("Publish a message on an ingress channel, as a service would in Redis"),
+        request=serializers.PublishSerializer,
+        responses={202: OpenApiResponse(description=_("The bridges have it.")), 400: INVALID, **STAFF_ERRORS},
+    )
+    def post(self, request: Request) -> Response:
+        """Hand the message over unchecked: what the bridge refuses is found among the dead letters."""
+        body = serializers.PublishSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        order = body.validated_data
+        try:
+            publishing.publish(order["channel"], order["message"], durable=order["durable"])
+        except ValueError as error:
+            return Response({"message": [str(error)]}, status=status.HTTP_400_BAD_REQUEST)
+        audit.record(
+            audit.Event.STAFF_SENT,
+            actor=str(request.user.pk),
+            target=order["channel"],
+            address=request.META.get("REMOTE_ADDR", ""),
+        )
+        return Response(status=status.HTTP_202_ACCEPTED)
 
 
 class BridgesView(StaffView):
