@@ -237,6 +237,8 @@ def describe(error: BaseException) -> str:
         return f"HTTP {int(status)} instead of an upgrade" if status else f"handshake failed: {error}"
     if isinstance(error, ConnectionRefusedError):
         return "connection refused: nothing listens there"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed: {error.reason or error} (--insecure skips the check of the certificate)"
     if isinstance(error, TimeoutError):
         return "timed out"
     return str(error) or type(error).__name__

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from realtime.loadtest.options import LoadOptions, LoadTestError
 from realtime.loadtest.progress import NoProgress
 from realtime.loadtest.runner import run
+from tests.integration.certificates import write_self_signed
 from tests.integration.stack import SIGNING_KEY, Stack, make_token
 
 FEW = ("--clients", "12", "--duration", "0.5", "--rate", "40", "--room-size", "4")
@@ -82,7 +85,7 @@ Behaviour = Callable[[list[ServerConnection], str, int], list[tuple[ServerConnec
 
 
 @asynccontextmanager
-async def misbehaving(behave: Behaviour) -> AsyncIterator[str]:
+async def misbehaving(behave: Behaviour, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
     """Serve one room for everybody, in which ``behave`` turns message number n into what is delivered."""
     members: list[ServerConnection] = []
     count = 0
@@ -100,9 +103,9 @@ async def misbehaving(behave: Behaviour) -> AsyncIterator[str]:
             for recipient, delivered in behave(members, str(text), count):
                 await recipient.send(delivered)
 
-    async with serve(handler, "127.0.0.1", 0) as server:
+    async with serve(handler, "127.0.0.1", 0, ssl=tls) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        yield f"ws://127.0.0.1:{port}/ws"
+        yield f"{'wss' if tls else 'ws'}://127.0.0.1:{port}/ws"
 
 
 async def figures(behave: Behaviour) -> tuple[int, int, int]:
@@ -141,6 +144,18 @@ async def test_a_message_that_comes_late_is_noticed() -> None:
     lost, doubled, reordered = await figures(behave)
     assert (lost, doubled) == (0, 0)
     assert reordered == 3 * len(kept)
+
+
+async def test_a_certificate_nobody_vouches_for_is_taken_only_when_told_so(tmp_path: Path) -> None:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(write_self_signed(tmp_path / "server.pem"))
+
+    async with misbehaving(lambda members, text, n: [(member, text) for member in members], tls) as url:
+        careful = LoadOptions(url=url, clients=2, duration=0.2, scenarios=("room",))
+        with pytest.raises(LoadTestError, match="TLS failed: .*--insecure"):
+            await run(careful, mint=None, progress=NoProgress())
+        result = await run(replace(careful, insecure=True), mint=None, progress=NoProgress())
+    assert result.scenarios[0].outcome.lost == 0
 
 
 async def test_a_gateway_that_refuses_rooms_is_told() -> None:
