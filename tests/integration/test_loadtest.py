@@ -152,7 +152,7 @@ async def test_a_certificate_nobody_vouches_for_is_taken_only_when_told_so(tmp_p
 
     async with misbehaving(lambda members, text, n: [(member, text) for member in members], tls) as url:
         careful = LoadOptions(url=url, clients=2, duration=0.2, scenarios=("room",))
-        with pytest.raises(LoadTestError, match="TLS failed: .*--insecure"):
+        with pytest.raises(LoadTestError, match=r"TLS failed: .*--insecure"):
             await run(careful, mint=None, progress=NoProgress())
         result = await run(replace(careful, insecure=True), mint=None, progress=NoProgress())
     assert result.scenarios[0].outcome.lost == 0
