@@ -335,7 +335,7 @@ async def test_resume_replays_what_was_missed_on_every_stream_in_order_and_then_
 
 
 async def test_a_resume_under_fire_loses_and_doubles_nothing(valkey, make_hub):
-    one, other = await make_hub(valkey), await make_hub(valkey)
+    one, other = await make_hub(valkey, history_size=100_000), await make_hub(valkey, history_size=100_000)
     keeper = await Client(one, "9").connect()
     await keeper.join("r")
     position = (await keeper.ask(type="join_room", content="r"))["content"]["stream"]
