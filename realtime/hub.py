@@ -37,6 +37,8 @@ from realtime.pending import PendingReader
 from realtime.permissions import build_policy
 from realtime.presence import Presence
 from realtime.principal import Principal
+from realtime.protocol import message_id
+from realtime.registry import offline_store
 from realtime.rooms import RoomPolicy
 from realtime.sampler import INTERVAL as SAMPLE_INTERVAL
 from realtime.sampler import Sampler
@@ -51,6 +53,7 @@ logger = logging.getLogger(__name__)
 
 _EXPIRY_CHECK: Final = 1.0
 _START_PAUSE: Final = 0.5
+_FILLED_IDS: Final = 1000
 _RESUME_WAIT: Final = 5.0
 _REVALIDATED_AT_ONCE: Final = 200
 _hubs: dict[asyncio.AbstractEventLoop, Hub] = {}
@@ -92,7 +95,12 @@ class Hub:
         self.door = Door(conf)
         self.fanout = Fanout(_count_fanout)
         self.streams = Streams(
-            self.layer, self.fanout, on_reset=self._reset, on_open=self._opened, on_close=self._closed
+            self.layer,
+            self.fanout,
+            on_reset=self._reset,
+            on_open=self._opened,
+            on_close=self._closed,
+            on_filled=self._filled,
         )
         self.offline = OfflineWriter(self.layer)
         self.info = NodeInfo(self)
@@ -384,8 +392,19 @@ class Hub:
             self.control.on_event(event)
         elif event.get("type") == "realtime.pending":
             stream = self.streams.get(group)
-            for connection in list(stream.members) if stream is not None else ():
-                self.pending.deliver(connection)
+            if stream is not None:
+                for connection in list(stream.members):
+                    self.pending.deliver(connection, stream.filled_ids or ())
+
+    def _filled(self, stream: LocalStream, items: list[Item]) -> None:
+        """Settle what was stored for a user because this process could not hear it, and then got from the history."""
+        if stream.name != USER_STREAM or offline_store() is None:
+            return
+        ids = {found for item in items if (found := message_id(item.text)) is not None}
+        earlier = stream.filled_ids or set()
+        stream.filled_ids = ids | earlier if len(earlier) < _FILLED_IDS else ids
+        for connection in list(stream.members):
+            self.pending.deliver(connection, stream.filled_ids)
 
     def on_link_up(self, shard: int) -> None:
         """Fill what was missed while a Redis was gone."""

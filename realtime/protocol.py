@@ -157,6 +157,12 @@ def request_id(payload: bytes) -> MessageId | None:
         return None
 
 
+def message_id(text: bytes) -> str | None:
+    """Return the ``id`` of a message that was made here or by a bridge, as text."""
+    found = _id_decoder.decode(text).id
+    return None if found is None else str(found)
+
+
 class _WithId(Struct):
     id: Any = None
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from realtime.codes import ErrorCode
 from realtime.groups import BROADCAST, room_group, user_group
 from realtime.layer import History, StreamLoopLayer
-from realtime.protocol import MessageId, encode_name, request_id, splice_stream
+from realtime.protocol import MessageId, encode_name, message_id, splice_stream
 from realtime.sequencer import Item, Position
 from realtime.session import BROADCAST_STREAM, ROOM_STREAM_PREFIX, USER_STREAM, resumed_text
 from realtime.streams import Streams
@@ -117,10 +117,11 @@ class Recovery:
         sent = self._connection.pending_ids or ()
         unsent = []
         for item in missed:
-            message_id = str(request_id(item.text))
-            if message_id not in sent:
-                self.ids.add(message_id)
+            found = message_id(item.text)
+            if found not in sent:
                 unsent.append(item)
+                if found is not None:
+                    self.ids.add(found)
         return unsent
 
     def _fail(self, name: str) -> None:

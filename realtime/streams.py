@@ -29,7 +29,7 @@ _CHECKED_AT_ONCE: Final = 500
 class LocalStream:
     """One group of this process: its members and its place in the stream."""
 
-    __slots__ = ("group", "key", "members", "name", "name_json", "sequencer", "started", "waiters")
+    __slots__ = ("filled_ids", "group", "key", "members", "name", "name_json", "sequencer", "started", "waiters")
 
     def __init__(self, group: str, name: str, key: str) -> None:
         self.group = group
@@ -41,6 +41,8 @@ class LocalStream:
         self.members: dict[Connection, None] = {}
         self.sequencer = Sequencer()
         self.started = False
+        self.filled_ids: set[str] | None = None
+        """Ids of messages that came out of the history, after this process had missed them."""
         self.waiters: list[tuple[Connection, EnterCallback]] = []
 
     @property
@@ -60,12 +62,14 @@ class Streams:
         on_reset: Callable[[LocalStream, Position], None],
         on_open: Callable[[LocalStream], None],
         on_close: Callable[[LocalStream], None],
+        on_filled: Callable[[LocalStream, list[Item]], None] | None = None,
     ) -> None:
         self._layer = layer
         self._fanout = fanout
         self._on_reset = on_reset
         self._on_open = on_open
         self._on_close = on_close
+        self._on_filled = on_filled
         self._streams: dict[str, LocalStream] = {}
         self._pinned: set[str] = set()
         self._unchecked: list[str] = []
@@ -196,6 +200,8 @@ class Streams:
                 self._on_reset(stream, Position(sequencer.epoch, start))
             for item in ready:
                 self._deliver(stream, item)
+            if history.missed and self._on_filled is not None:
+                self._on_filled(stream, history.missed)
             if sequencer.held or (sequencer.epoch == history.top.epoch and sequencer.offset < history.top.offset):
                 self._fill(stream)
 

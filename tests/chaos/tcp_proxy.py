@@ -17,6 +17,7 @@ class TcpProxy:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._delay = 0.0
+        self._refusing = False
         self._writers: set[asyncio.StreamWriter] = set()
         self._cut_after: int | None = None
         self._server: asyncio.Server | None = None
@@ -36,8 +37,14 @@ class TcpProxy:
         """Keep connections open and let nothing through: a black hole."""
         self._flowing.clear()
 
+    def refuse(self) -> None:
+        """Cut every connection, and any new one, until ``flow``."""
+        self._refusing = True
+        self.cut()
+
     def flow(self) -> None:
         """Let everything through again, at once."""
+        self._refusing = False
         self._delay = 0.0
         self._flowing.set()
 
@@ -55,6 +62,9 @@ class TcpProxy:
         self._cut_after = after_bytes
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._refusing:
+            writer.transport.abort()
+            return
         try:
             up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
         except OSError:
