@@ -11,6 +11,8 @@ urlpatterns = [
     path("", views.console, name="console"),
     path("favicon.ico", views.favicon),
     path("i18n/", include("django.conf.urls.i18n")),
+    path("api/protocol/", views.protocol, name="protocol"),
+    path("api/protocol/asyncapi.json", views.protocol_json, name="protocol-json"),
     path("healthz", views.healthz, name="healthz"),
     path("readyz", views.readyz, name="readyz"),
     path("metrics", views.metrics, name="metrics"),

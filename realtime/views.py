@@ -15,9 +15,11 @@ from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_safe
 
 from realtime import exposition, health
+from realtime.asyncapi import build_document
 from realtime.auth import InvalidToken, get_verifier, revocation
 from realtime.codes import Unavailable
 from realtime.conf import get_settings
+from realtime.protocol_page import page_context
 
 _CONSOLE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self' ws: wss:; "
@@ -56,7 +58,28 @@ def _console_texts() -> dict[str, object]:
         "leave": _("Leave this room"),
         "token": _("The token is not valid"),
         "refused": _("The message was not accepted for sending."),
+        "raw": _("Any JSON"),
+        "code": _("As code"),
+        "language": _("Language of the code"),
+        "copy": _("Copy"),
+        "copied": _("Copied"),
+        "published": _("Published on"),
     }
+
+
+@require_safe
+@ensure_csrf_cookie
+def protocol(request: HttpRequest) -> HttpResponse:
+    """Show the AsyncAPI document for people."""
+    page = render(request, "realtime/protocol.html", page_context())
+    page["Content-Security-Policy"] = _CONSOLE_POLICY
+    return page
+
+
+@require_safe
+def protocol_json(request: HttpRequest) -> HttpResponse:  # noqa: ARG001  # a view
+    """Give the AsyncAPI document of the WebSocket."""
+    return JsonResponse(build_document(), json_dumps_params={"indent": 2})
 
 
 def open_when(setting: str) -> Callable[[AsyncView], AsyncView]:

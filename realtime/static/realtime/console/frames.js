@@ -1,18 +1,26 @@
-/** The list of frames: drawn once per animation frame, bounded, so that a flood does not freeze the page. */
+/** A list of frames: drawn once per animation frame, bounded, so that a flood does not freeze the page. */
 
-const MOST = 400;
+import { make } from "./dom.js";
+import { jsonTree } from "./json_tree.js";
+
+const MOST = 300;
 const ARROWS = { in: "↓", out: "↑", event: "·" };
 
 export class Frames {
-  #list = document.getElementById("frames");
-  #template = document.getElementById("frame");
-  #counter = document.getElementById("count");
+  #list;
+  #counter;
   #waiting = [];
   #count = 0;
-  #filter = "";
-  paused = false;
+  #wanted = "";
+  #paused = false;
 
-  /** `way` is `in`, `out` or `event`. */
+  /** @param {HTMLOListElement} list @param {HTMLElement} counter */
+  constructor(list, counter) {
+    this.#list = list;
+    this.#counter = counter;
+  }
+
+  /** @param {"in" | "out" | "event"} way @param {any} message */
   add(way, message) {
     this.#count += 1;
     if (this.#waiting.push({ way, message, at: new Date() }) === 1) requestAnimationFrame(() => this.#draw());
@@ -26,19 +34,20 @@ export class Frames {
     this.#counter.textContent = "0";
   }
 
+  /** Shows only frames that hold this text, anywhere. @param {string} text */
   filter(text) {
-    this.#filter = text.toLowerCase();
+    this.#wanted = text.toLowerCase();
     for (const row of this.#list.children) row.hidden = !this.#matches(row);
   }
 
-  resume() {
-    this.paused = false;
-    this.#draw();
+  set paused(paused) {
+    this.#paused = paused;
+    if (!paused) this.#draw();
   }
 
   #draw() {
     this.#counter.textContent = this.#count.toLocaleString();
-    if (this.paused) return;
+    if (this.#paused) return;
     const rows = this.#waiting.map((frame) => this.#row(frame)).reverse();
     this.#waiting = [];
     this.#list.prepend(...rows);
@@ -46,21 +55,21 @@ export class Frames {
   }
 
   #row({ way, message, at }) {
-    const row = this.#template.content.firstElementChild.cloneNode(true);
-    const set = (selector, text) => (row.querySelector(selector).textContent = text);
-    row.dataset.way = way;
-    row.dataset.type = way === "event" ? "event" : message.type;
-    set("time", at.toTimeString().slice(0, 8) + "." + String(at.getMilliseconds()).padStart(3, "0"));
-    set(".way", ARROWS[way]);
-    set(".type", message.type);
-    set(".text", summary(message));
-    row.querySelector("details").addEventListener("toggle", () => set("pre", JSON.stringify(message, null, 2)), { once: true });
+    const time = at.toTimeString().slice(0, 8) + "." + String(at.getMilliseconds()).padStart(3, "0");
+    const details = make("details", {}, make("summary", {},
+      make("span", { className: "way", textContent: ARROWS[way] }),
+      make("span", { className: "type", textContent: message.type }),
+      make("time", { textContent: time }),
+      make("span", { className: "text", textContent: summary(message) })));
+    details.addEventListener("toggle", () => details.append(jsonTree(message)), { once: true });
+    const row = make("li", { dataset: { way, type: way === "event" ? "event" : message.type } }, details);
+    row.message = message;
     row.hidden = !this.#matches(row);
     return row;
   }
 
   #matches(row) {
-    return row.textContent.toLowerCase().includes(this.#filter);
+    return !this.#wanted || JSON.stringify(row.message).toLowerCase().includes(this.#wanted);
   }
 }
 

@@ -1,32 +1,30 @@
-/** The person's login: a token pair from the token endpoint, or a token that was pasted. */
+/** One login: a token pair from the token endpoint, or a token that was pasted. */
 
-const KEY = "ginforge.console";
+import { call } from "./api.js";
+
 const BASE = "/api/v1/auth/";
 
-async function post(name, body) {
-  const response = await fetch(BASE + name + "/", {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify(body),
-  });
-  const answer = response.status === 204 ? {} : await response.json().catch(() => ({}));
-  if (!response.ok) throw Object.assign(new Error(answer.detail ?? `HTTP ${response.status}`), { status: response.status });
-  return answer;
-}
-
 export class Session {
-  #pair = JSON.parse(sessionStorage.getItem(KEY) ?? "null");
+  #pair;
+  #changed;
 
-  get present() {
-    return this.#pair !== null;
+  /** @param {{ access: string, refresh?: string } | null} pair @param {(pair: any) => void} changed */
+  constructor(pair, changed = () => {}) {
+    this.#pair = pair;
+    this.#changed = changed;
   }
 
-  async login(username, password) {
-    this.#keep(await post("token", { username, password }));
+  /** @returns {Promise<{ access: string, refresh: string }>} */
+  static login(username, password) {
+    return call(`${BASE}token/`, { body: { username, password } });
   }
 
-  paste(access) {
-    this.#keep({ access });
+  get access() {
+    return this.#pair?.access ?? "";
+  }
+
+  get pair() {
+    return this.#pair;
   }
 
   /** The client's token function: null when there is no way to a valid token. */
@@ -35,7 +33,7 @@ export class Session {
     if (why === "connect") return this.#pair.access;
     if (!this.#pair.refresh) return why === "refresh" ? this.#pair.access : null;
     try {
-      this.#keep(await post("refresh", { refresh: this.#pair.refresh }));
+      this.#keep(await call(`${BASE}refresh/`, { body: { refresh: this.#pair.refresh } }));
     } catch (error) {
       if (error.status !== 401) throw error;
       this.#keep(null);
@@ -47,12 +45,11 @@ export class Session {
   async logout() {
     const refresh = this.#pair?.refresh;
     this.#keep(null);
-    if (refresh) await post("logout", { refresh }).catch(() => {});
+    if (refresh) await call(`${BASE}logout/`, { body: { refresh } }).catch(() => {});
   }
 
   #keep(pair) {
     this.#pair = pair;
-    if (pair) sessionStorage.setItem(KEY, JSON.stringify(pair));
-    else sessionStorage.removeItem(KEY);
+    this.#changed(pair);
   }
 }
