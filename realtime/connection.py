@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from realtime import metrics
 from realtime.principal import Principal
+from realtime.session import BROADCAST_STREAM, ROOM_STREAM_PREFIX, USER_STREAM
 from realtime.sockets import Cork, DirectSocket
 
 if TYPE_CHECKING:
@@ -58,6 +59,15 @@ class Connection:
     def principal(self) -> Principal:
         """Whose connection it is."""
         return self.session.principal
+
+    def begin_anew(self, stream: str, offset: int) -> None:
+        """Note that the live delivery of a stream began anew behind ``offset``, in another epoch or after a loss."""
+        if stream == BROADCAST_STREAM:
+            self.broadcast_offset = offset
+        elif stream == USER_STREAM:
+            self.user_offset = offset
+        elif self.session.rooms is not None:
+            self.session.rooms[stream.removeprefix(ROOM_STREAM_PREFIX)] = offset
 
     def reply(self, text: bytes) -> None:
         """Send one message at once, past frames that are being held back."""

@@ -423,6 +423,8 @@ class Hub:
         result = {"recovered": False, "count": 0, "epoch": at.epoch, "offset": at.offset}
         metrics.errors.inc("stream_reset")
         logger.warning("stream history lost", extra={"node": self.node, "group": stream.group})
+        for connection in stream.members:
+            connection.begin_anew(stream.name, at.offset)
         self.fanout.deliver(resumed_text({stream.name: result}), stream.members, time.time_ns() // 1_000_000)
 
     def _opened(self, stream: LocalStream) -> None:
