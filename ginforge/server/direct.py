@@ -34,6 +34,7 @@ NO_STATUS: Final = 1005
 ABNORMAL: Final = 1006
 INVALID_PAYLOAD: Final = 1007
 TOO_BIG: Final = 1009
+TOO_MANY: Final = 4429
 INTERNAL_ERROR: Final = 1011
 SLOW_CONSUMER: Final = 1013
 
@@ -42,6 +43,7 @@ _PING: Final = 0x89
 _PONG: Final = 0x8A
 # Below this the mask is undone faster with one big integer than with autobahn's C object, which costs 2.5 µs to make.
 _SMALL: Final = 1000
+_READ_WHILE_CLOSING: Final = 64 * 1024
 _FRAMES_PER_TURN: Final = 64
 # Why reading is paused, as bits.
 _BY_APPLICATION: Final = 1
@@ -60,6 +62,7 @@ _SLOTS: Final = (
     "paused",
     "receiver",
     "sock",
+    "spent",
     "state",
     "transport",
     "utf8validator",
@@ -94,6 +97,7 @@ class DirectSocket(WebSocketProtocol):
 
     # Set on the class that the factory makes.
     write_limit = 1 << 20
+    frame_rate = 1000
     close_timeout = 5.0
     server: Any
 
@@ -114,6 +118,7 @@ class DirectSocket(WebSocketProtocol):
         self.paused = 0
         self.allowance = 0
         self.last_heard = self.server.clock
+        self.spent = 0
 
     @property
     def peer(self) -> str:
@@ -214,6 +219,7 @@ class DirectSocket(WebSocketProtocol):
         frame = frames.close_frame(code, reason)
         sock, self.sock = self.sock, None
         self.state = CLOSING
+        self.spent = 0
         self.localCloseCode, self.localCloseReason, self.closedByMe = code, reason, by_me
         if self.paused:
             # The peer's own close frame has to be read.
@@ -292,6 +298,12 @@ class DirectSocket(WebSocketProtocol):
     def dataReceived(self, data: bytes) -> None:
         """Take bytes from the transport."""
         self.last_heard = self.server.clock
+        if self.state == CLOSING:
+            self.spent += len(data)
+            if self.spent > _READ_WHILE_CLOSING:
+                # A flood goes on after it was told to stop; its close frame is not worth the parsing.
+                self.data = b""
+                return
         if self.data:
             data, self.data = self.data + data, b""
         if self.current_frame is None and not self.inside_message:
@@ -331,9 +343,29 @@ class DirectSocket(WebSocketProtocol):
                 # One client's flood waits its turn like everybody else.
                 self._pause(_TO_BE_FAIR)
                 self.server.loop.call_soon(self._resume, _TO_BE_FAIR)
+            if first != _TEXT and not self._spend_frame():
+                break
             if first != _PONG:
                 self._take_frame(first, _unmask(data[body - 4 : body], data[body:stop]))
         return data[at:] if at else data
+
+    def onFrameBegin(self) -> None:
+        """Count a frame that autobahn reads: fragments and control frames are no messages, which have a rate."""
+        if self.state != OPEN or self._spend_frame():
+            super().onFrameBegin()
+        else:
+            self.message_data: Any = []
+            self.control_frame_data: Any = []
+
+    def _spend_frame(self) -> bool:
+        """Count a control frame or fragment; with too many in one second, close and return False."""
+        second = self.server.clock << 20
+        self.spent = max(self.spent, second) + 1
+        if self.spent - second <= self.frame_rate:
+            return True
+        runtime.on_limit("frame_rate")
+        self._fail_connection(TOO_MANY, "too many frames")
+        return False
 
     def _take_frame(self, first: int, payload: bytes) -> None:
         if first == _PING:
@@ -346,7 +378,7 @@ class DirectSocket(WebSocketProtocol):
     def onMessageEnd(self) -> None:
         """Deliver a message that autobahn put together."""
         parts: list[bytes] = self.message_data
-        self.message_data: Any = None
+        self.message_data = None
         payload = b"".join(parts)
         if not self.failedByMe:
             self.onMessage(payload, self.message_is_binary)

@@ -87,7 +87,10 @@ class GatewayServer(Server):
         asyncio.set_event_loop(self.loop)
         self.http_factory = GatewayHTTPFactory(self)
         self.ws_factory = GatewayWebSocketFactory(
-            self, write_limit=self.options.write_limit, close_timeout=self.options.close_timeout
+            self,
+            write_limit=self.options.write_limit,
+            close_timeout=self.options.close_timeout,
+            frame_rate=self.options.frame_rate,
         )
         self._log_twisted()
         self.lifespan = Lifespan(self.application)

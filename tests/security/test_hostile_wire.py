@@ -133,12 +133,25 @@ async def test_endless_continuations_end_at_the_message_limit(peer: Peer) -> Non
     assert await closed(peer) == 1009
 
 
-async def test_empty_continuations_cost_nothing_and_end_nowhere(peer: Peer) -> None:
+async def test_empty_continuations_are_no_messages_and_yet_not_endless(peer: Peer) -> None:
     peer.send(0x01, b"")
-    for _ in range(5000):
+    for _ in range(500):
         peer.send(0x00, b"")
     peer.send(CONTINUATION, PING_MESSAGE)
     assert (await answered(peer))["type"] == "pong"
+    peer.send(0x01, b"")
+    with contextlib.suppress(OSError):
+        for _ in range(30):
+            peer.socket.sendall(bytes((0x00, 0x80, 0, 0, 0, 0)) * 1000)
+    assert await closed(peer) == 4429
+
+
+@pytest.mark.parametrize("first", [PING, PONG])
+async def test_a_flood_of_control_frames_is_cut_with_4429(peer: Peer, first: int) -> None:
+    with contextlib.suppress(OSError):
+        for _ in range(30):
+            peer.socket.sendall(bytes((first, 0x80, 0, 0, 0, 0)) * 1000)
+    assert await closed(peer) == 4429
 
 
 async def test_a_message_in_one_byte_fragments_arrives(peer: Peer) -> None:

@@ -48,6 +48,7 @@ def server_arguments(options: dict[str, Any]) -> list[str]:
         f"--max-pending={conf.max_pending_handshakes}",
         f"--request-timeout={conf.handshake_timeout}",
         f"--max-head={conf.max_header_size}",
+        f"--frame-rate={conf.frame_rate}",
         # The limit of a day is Daphne's; a gateway's connections last as long as their tokens.
         "--websocket_timeout=-1",
         "--verbosity=0",
