@@ -51,6 +51,9 @@ class RedisAdmin(ModelAdmin):
         """Dead letters are dropped by a permission of their own."""
         return False
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> None:  # noqa: ARG002
+        """There are no rows, so no page of one."""
+
     def allowed(self, request: HttpRequest, action: str) -> bool:
         """Tell whether the user has this model's permission ``action``."""
         return request.user.has_perm(f"realtime.{action}_{self.opts.model_name}")
