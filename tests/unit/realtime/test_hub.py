@@ -444,6 +444,29 @@ async def test_members_are_told_when_a_restart_has_lost_the_history(own_valkey, 
     assert (result["recovered"], result["count"], result["offset"]) == (False, 0, 0)
 
 
+async def test_a_resume_after_a_restart_repeats_nothing_that_was_delivered_live(own_valkey, make_hub):
+    hub = await make_hub(own_valkey)
+    client = await Client(hub).connect()
+    await client.join("r")
+    for n in range(5):
+        for group in (user_group("7"), BROADCAST, room_group("r")):
+            await publish(hub, group, n)
+    left = await Client(hub).connect()
+    await left.join("r")
+    own_valkey.kill()
+    own_valkey.start()
+    await eventually(lambda: len(left.of_type("resumed")) >= 3 and hub.ready)
+    for group in (user_group("7"), BROADCAST, room_group("r")):
+        for n in (1, 2, 3):
+            await publish(hub, group, n)
+    await eventually(lambda: len(left.of_type("system")) == 9)
+    begun = {m["data"]["stream"]["name"]: m["data"]["stream"] for m in left.of_type("system") if m["content"] == 1}
+    left.send(type="resume", content={"streams": begun}, id="r")
+    await eventually(lambda: any(m.get("id") == "r" for m in left.of_type("resumed")))
+    await asyncio.sleep(0.1)
+    assert len(left.of_type("system")) == 9
+
+
 async def test_messages_published_while_the_link_is_cut_are_fetched_from_the_history(valkey, make_hub, store):
     one, other = await make_hub(valkey), await make_hub(valkey)
     client = await Client(one).connect()
