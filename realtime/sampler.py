@@ -1,4 +1,4 @@
-"""Adds this process's counts to the history the admin draws, and tells open overview pages that there is something new."""
+"""Adds this process's counts to the history the admin draws, and tells open overview pages of it."""
 
 from __future__ import annotations
 

@@ -26,10 +26,15 @@ class SharedThrottle(SimpleRateThrottle):
     cannot be counted is not lifted.
     """
 
+    num_requests: int | None
+    duration: int | None
+    """Seconds."""
+
     def get_rate(self) -> str:
         """Return the scope's rate in REST framework's settings, or our default."""
+        scope = self.scope or ""
         rates: dict[str, Any] = {**api_settings.DEFAULT_THROTTLE_RATES}
-        return rates.get(self.scope) or _DEFAULTS[self.scope]
+        return str(rates.get(scope) or _DEFAULTS[scope])
 
     def allow_request(self, request: Request, view: APIView) -> bool:
         """Count this request; refuse it when it is one too many."""
@@ -64,7 +69,7 @@ class AnonymousThrottle(SharedThrottle):
 
     def get_cache_key(self, request: Request, view: APIView) -> str | None:  # noqa: ARG002  # as the base class
         """Name the address; None for somebody who is logged in."""
-        if request.user and request.user.is_authenticated:
+        if request.user.is_authenticated:
             return None
         return self.cache_format % {"scope": self.scope, "ident": self.get_ident(request)}
 
@@ -76,7 +81,7 @@ class UserThrottle(SharedThrottle):
 
     def get_cache_key(self, request: Request, view: APIView) -> str | None:  # noqa: ARG002  # as the base class
         """Name the user; None for somebody who is not logged in."""
-        if not request.user or not request.user.is_authenticated:
+        if not request.user.is_authenticated:
             return None
         return self.cache_format % {"scope": self.scope, "ident": request.user.pk}
 

@@ -7,13 +7,16 @@ import threading
 import time
 from collections import deque
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from django.db import DatabaseError, InterfaceError, close_old_connections
 
 from realtime import metrics
 from realtime.audit.events import Entry, log, recorder
 from realtime.conf import get_settings
+
+if TYPE_CHECKING:  # models need Django's apps, which load this module first
+    from realtime.models import AuditEvent
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +66,7 @@ def prune(now: float | None = None) -> int:
     return deleted
 
 
-def _row(entry: Entry) -> object:
+def _row(entry: Entry) -> AuditEvent:
     from realtime.models import AuditEvent
 
     return AuditEvent(

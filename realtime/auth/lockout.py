@@ -27,5 +27,6 @@ def locked_out(request: HttpRequest, *_details: Any) -> HttpResponse:
     if request.path.startswith("/api/"):
         return JsonResponse({"detail": text}, status=STATUS, headers=headers)
     page = render(request, "realtime/locked_out.html", {"text": text}, status=STATUS)
-    page.headers.update(headers)
+    for name, value in headers.items():
+        page[name] = value
     return page

@@ -62,7 +62,7 @@ async def test_hundreds_of_clients_that_come_and_go_rudely_leave_nothing_behind(
             assert redis.hgetall("ginforge:{presence}:users") == {b"witness": b"1"}
             assert redis.hgetall("ginforge:{presence}:rooms") == {b"calm": b"1"}
             channels = redis.pubsub_channels("ginforge__group__*")
-        assert {name.decode() for name in channels} == {  # type: ignore[union-attr]  # a blocking client
+        assert {name.decode() for name in channels} == {
             "ginforge__group__broadcast", "ginforge__group__control", "ginforge__group__user.witness",
             "ginforge__group__room.calm",
         }  # fmt: skip

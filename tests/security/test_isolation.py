@@ -220,7 +220,7 @@ Isolation.TestCase.settings = settings(
 
 
 def test_everyone_hears_what_is_theirs_once_and_nothing_else(world: World) -> None:
-    Isolation.TestCase().runTest()  # type: ignore[attr-defined]  # made by hypothesis
+    Isolation.TestCase().runTest()
 
 
 def test_no_two_names_share_a_group() -> None:

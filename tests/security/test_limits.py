@@ -229,13 +229,13 @@ async def test_of_too_many_handshakes_the_oldest_is_cut(small, bystander, hits) 
     await asyncio.to_thread(wait_until, lambda: hits("pending_handshakes") > 0, "the limit of handshakes")
     async with Client(small.ws(fresh("late"))) as client:
         assert client.messages[0]["type"] == "welcome"
-    for client in pending:
-        client.close()
+    for waiting in pending:
+        waiting.close()
 
 
 async def test_a_client_that_does_not_read_is_cut_with_1013_and_its_memory_given_back(small, bystander, hits) -> None:
     user = fresh("slow")
-    peer = await asyncio.to_thread(Peer, small.gateway, f"/ws?token={make_token(user)}", receive_buffer=4096)  # type: ignore[arg-type]  # has a port, like a Server
+    peer = await asyncio.to_thread(Peer, small.gateway, f"/ws?token={make_token(user)}", receive_buffer=4096)
     peer.frame()
     message = {"type": "data_update", "content": {"filling": "x" * 10_000}}
 

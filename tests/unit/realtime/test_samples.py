@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -44,7 +45,7 @@ def test_a_history_has_one_point_per_slot_even_where_nothing_was_seen() -> None:
     points = samples.history(PERIOD)
     assert len(points) == PERIOD.length // PERIOD.step
     assert {point.p99 for point in points} == {None}
-    assert [b.at - a.at for a, b in zip(points, points[1:], strict=False)] == [PERIOD.step] * (len(points) - 1)
+    assert [b.at - a.at for a, b in itertools.pairwise(points)] == [PERIOD.step] * (len(points) - 1)
 
 
 def test_every_slot_expires(redis: Any) -> None:
