@@ -426,6 +426,19 @@ async def sweep(link: RedisLink) -> list[Transition]:
     return transitions
 
 
+async def sweep_abandoned(link: RedisLink) -> bool:
+    """Take back what dead processes held when none lives to do it; nobody is there to be told. Raises ``Unavailable``.
+
+    Returns whether there was nobody left.
+    """
+    seconds, micros = await link.call("TIME")
+    now_ms = int(seconds) * 1000 + int(micros) // 1000
+    if await link.call("ZCOUNT", keys.PRESENCE_NODES, now_ms, "+inf"):
+        return False
+    await sweep(link)
+    return True
+
+
 def status_text(transition: Transition) -> bytes:
     """Build a ``user_status`` message."""
     content = {"user_id": transition.user_id, "user_name": transition.user_name, "status": transition.status}

@@ -27,6 +27,7 @@ from realtime.keys import BRIDGE_EVENTS
 from realtime.layer import RedisStreamChannelLayer, StreamLoopLayer
 from realtime.link import RedisLink
 from realtime.offline import OfflineWriter
+from realtime.presence import sweep_abandoned
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +84,7 @@ class Bridge:
         self._tasks = [
             loop.create_task(self.election.run(), name="election"),
             loop.create_task(self._beat(), name="heartbeat"),
+            loop.create_task(self._sweep(), name="presence-sweep"),
         ]
         for task in self._tasks:
             task.add_done_callback(self._on_task_end)
@@ -101,6 +103,15 @@ class Bridge:
         await self._say_farewell()
         await self._disconnect()
         logger.info("bridge stopped", extra={"bridge": self.id, "drained": drained, "left": self.outbox.count})
+
+    async def _sweep(self) -> None:
+        """Have nobody online for ever when the last gateway was killed."""
+        while True:
+            await asyncio.sleep(get_settings().lease / 2)
+            try:
+                await sweep_abandoned(self.layer.shards[0].link)
+            except RealtimeError as error:
+                logger.debug("presence not swept", extra={"error": str(error)})
 
     async def _say_farewell(self) -> None:
         try:
