@@ -72,7 +72,7 @@ async def layer_is_connected() -> None:
 
 
 async def bridge_was_seen() -> None:
-    """Look for a bridge that reported within the last moments."""
+    """Look for a bridge that reported within the last moments and hears what is published."""
     from django.conf import settings
 
     async with _client(settings.REDIS_URLS[0]) as client:
@@ -83,8 +83,10 @@ async def bridge_was_seen() -> None:
 
 
 def _reported_at(report: bytes | str) -> float:
+    """Return when a bridge reported; 0 for one that is not subscribed."""
     with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
-        return float(json.loads(report)["at"])
+        state = json.loads(report)
+        return float(state["at"]) if state.get("subscribed", True) else 0.0
     return 0.0
 
 

@@ -39,12 +39,13 @@ class Counters(msgspec.Struct):
 class Report(msgspec.Struct, frozen=True):
     """State of one bridge, as it stands in ``keys.BRIDGES``; times in Unix seconds, ``lag`` in seconds.
 
-    ``in_step`` of a standby means that it could take over without loss; ``backlog`` counts the entries of the durable
-    ingress.
+    ``subscribed`` means that it hears what is published now, ``in_step`` of a standby that it could take over without
+    loss; ``backlog`` counts the entries of the durable ingress.
     """
 
     id: str
     role: str
+    subscribed: bool
     in_step: bool
     host: str
     pid: int

@@ -176,6 +176,7 @@ class Bridge:
         """Report the state to Redis and Prometheus."""
         self.heartbeat.beat(
             role=str(self.election.role),
+            subscribed=all(source.subscribed for source in self.sources),
             in_step=self.election.in_step,
             lag=round(self.lag, 3),
             waiting=self.outbox.count,

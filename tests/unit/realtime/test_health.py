@@ -66,6 +66,11 @@ def test_a_bridges_report_that_makes_no_sense_counts_as_never_seen(report: bytes
     assert health._reported_at(report) == 0.0
 
 
+def test_a_bridge_that_hears_nothing_counts_as_never_seen() -> None:
+    assert health._reported_at(b'{"at":7,"subscribed":true}') == 7
+    assert health._reported_at(b'{"at":7,"subscribed":false}') == 0
+
+
 def test_the_body_names_every_missing_part() -> None:
     body = describe({"redis": "not reachable (TimeoutError)", "database": "ok", "bridge": "no bridge is running"})
     assert body["status"] == "unavailable"

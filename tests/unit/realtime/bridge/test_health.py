@@ -21,6 +21,7 @@ STATE = {
     "waiting": 1,
     "buffered": 2,
     "buffer_dropped": 0,
+    "subscribed": True,
     "dropped": 0,
     "dead_letters": 3,
 }
