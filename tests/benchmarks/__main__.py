@@ -49,6 +49,7 @@ def main() -> int:
     if options.docs:
         report.write_docs(results)
         plot.draw(results, report.DOCS.with_suffix(".svg"))
+        results.save(report.DOCS.with_suffix(".json"))
     if failed:
         print(f"Failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
