@@ -15,6 +15,8 @@ from tests.benchmarks.results import PeerResult, Results
 
 PEERS = "project,textbook,bare"
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
