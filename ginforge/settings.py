@@ -64,6 +64,7 @@ INSTALLED_APPS = [
     "csp",
     "realtime",
     "notifications",
+    "ginforge.worker",
 ]
 
 MIDDLEWARE = [
@@ -132,6 +133,11 @@ CACHES = {
     },
 }
 REALTIME = env.json("REALTIME", default={})
+
+# The worker: Celery's queue is on the same Redis unless CELERY_BROKER_URL says otherwise; WORKER holds what is tunable
+
+CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="")
+WORKER = env.json("WORKER", default={})
 
 UPSTREAMS = {
     name: env.list(f"UPSTREAM_{name.upper()}_API", default=[]) for name in ("user", "merchant", "admin", "file")
