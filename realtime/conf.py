@@ -25,6 +25,8 @@ class RealtimeSettings:
     """Longest user id or room name, in Unicode characters."""
     max_nesting: int = 64
     """Deepest JSON nesting of an inbound message."""
+    max_values: int = 10_000
+    """Most values (list items, object members) in an inbound message; refused with 413."""
     heartbeat: int = 20
     """Interval of protocol pings; told to the client in ``welcome``."""
     heartbeat_timeout: int = 60

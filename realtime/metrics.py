@@ -80,8 +80,8 @@ limits: Final = CounterFamily(
     "limit",
     known=(
         "connections", "user_connections", "address_connections", "pending_handshakes", "header_size", "header_time",
-        "request_body", "message_rate", "byte_rate", "frame_rate", "rate_strikes", "message_size", "payload_size", "rooms", "nesting",
-        "name_length", "id_length", "inbound_queue", "write_buffer",
+        "request_body", "message_rate", "byte_rate", "frame_rate", "rate_strikes", "message_size", "payload_size",
+        "rooms", "nesting", "values", "name_length", "id_length", "inbound_queue", "write_buffer",
     ),
 )  # fmt: skip
 

@@ -42,6 +42,7 @@ MAX_TYPE_LENGTH: Final = 64
 
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _BRACKETS: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
+_STRINGS: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 """Strings and brackets; possessive, because backtracking over a string without an end would take quadratic time."""
 
 MessageId = str | int
@@ -99,13 +100,18 @@ def encode_name(name: str) -> bytes:
     return _encoder.encode(name)
 
 
-def decode_object(payload: bytes, *, max_nesting: int) -> dict[str, Any]:
+def decode_object(payload: bytes, *, max_nesting: int, max_values: int | None = None) -> dict[str, Any]:
     """Read one JSON object strictly (RFC 8259), as text or UTF-8 bytes.
 
     Raises ``ProtocolError`` 400 for anything that is not one: NaN, numbers without a finite 64-bit or double value,
-    lone surrogates, repeated keys, or more than ``max_nesting`` levels.
+    lone surrogates, repeated keys, or more than ``max_nesting`` levels; and 413 for more than ``max_values`` values,
+    whose number costs more to read than their size.
     """
-    if payload.count(b"[") + payload.count(b"{") > max_nesting and _depth(payload) > max_nesting:
+    brackets = payload.count(b"[") + payload.count(b"{")
+    if max_values is not None and brackets + payload.count(b",") > max_values and _too_many(payload, max_values):
+        text = f"a message may hold at most {max_values} values"
+        raise ProtocolError(ErrorCode.TOO_LARGE, text, limit="values")
+    if brackets > max_nesting and _deeper(payload, max_nesting):
         raise ProtocolError(ErrorCode.MALFORMED, f"JSON is nested deeper than {max_nesting} levels", limit="nesting")
     try:
         _decoder.decode(payload)
@@ -119,9 +125,9 @@ def decode_object(payload: bytes, *, max_nesting: int) -> dict[str, Any]:
     return value
 
 
-def decode_client_message(payload: bytes, *, max_nesting: int) -> ClientMessage:
-    """Read a client's message; raises ``ProtocolError`` (400, or 422 for a wrong ``id``)."""
-    fields = decode_object(payload, max_nesting=max_nesting)
+def decode_client_message(payload: bytes, *, max_nesting: int, max_values: int | None = None) -> ClientMessage:
+    """Read a client's message; raises ``ProtocolError`` (400, 413, or 422 for a wrong ``id``)."""
+    fields = decode_object(payload, max_nesting=max_nesting, max_values=max_values)
     kind = fields.get("type")
     if not isinstance(kind, str) or not kind:
         raise ProtocolError(ErrorCode.MALFORMED, "a message needs a 'type', a non-empty string")
@@ -233,16 +239,26 @@ def _bounded_int(text: str) -> int:
 _strict = json.JSONDecoder(object_pairs_hook=_unique, parse_int=_bounded_int)
 
 
-def _depth(payload: bytes) -> int:
-    deepest = depth = 0
+def _too_many(payload: bytes, values: int) -> bool:
+    """Count what a JSON text holds, near enough: brackets and commas outside strings."""
+    strings = (payload.count(b'"') - payload.count(b'\\"')) // 2
+    if strings > 2 * (values + 1):  # not even as keys and values of one object; spares us to look for their ends
+        return True
+    bare = _STRINGS.sub(b"", payload)
+    return bare.count(b",") + bare.count(b"[") + bare.count(b"{") > values
+
+
+def _deeper(payload: bytes, levels: int) -> bool:
+    depth = 0
     for match in _BRACKETS.finditer(payload):
         token = match.group()
         if token in (b"[", b"{"):
             depth += 1
-            deepest = max(deepest, depth)
+            if depth > levels:
+                return True
         elif token in (b"]", b"}"):
             depth -= 1
-    return deepest
+    return False
 
 
 def _short(error: Exception) -> str:

@@ -145,7 +145,7 @@ class Session:
             return Close(CloseCode.TOO_BIG, f"a message may have at most {conf.max_message_size} bytes", "message_size")
         request: MessageId | None = None
         try:
-            message = decode_client_message(payload, max_nesting=conf.max_nesting)
+            message = decode_client_message(payload, max_nesting=conf.max_nesting, max_values=conf.max_values)
             request = message.id
             return self._dispatch(message)
         except ProtocolError as error:

@@ -244,7 +244,7 @@ async def test_a_json_trap_is_told_and_survived(peer: Peer, name: str) -> None:
     peer.send(TEXT, JSON_TRAPS[name])
     error = await answered(peer)
     assert (error["type"], error["content"]["level"]) == ("error", "error")
-    assert error["content"]["code"] in (400, 403, 422)
+    assert error["content"]["code"] in (400, 403, 413, 422)
     peer.send(TEXT, PING_MESSAGE)
     assert (await answered(peer))["id"] == "still here"
 
@@ -254,7 +254,16 @@ async def test_as_many_keys_as_fit_into_a_message_hold_nobody_up(peer: Peer, bys
     assert 500_000 < len(many) < 524_288
     peer.send(TEXT, many)
     assert (await bystander.ask(type="ping"))["type"] == "pong"
+    assert (await answered(peer))["content"]["code"] == 413
+    fewer = b'{"type":"ping",' + b",".join(b'"%x":0' % number for number in range(9_000)) + b"}"
+    peer.send(TEXT, fewer)
     assert (await answered(peer))["type"] == "pong"
+
+
+async def test_commas_and_brackets_in_a_text_are_no_values(peer: Peer) -> None:
+    table = "\\n".join('[1,2,{3}],\\"x\\"' for _ in range(10_000))
+    peer.send(TEXT, f'{{"type":"ping","id":"table","content":"{table}"}}'.encode())
+    assert (await answered(peer))["id"] == "table"
 
 
 async def test_a_million_keys_do_not_fit(peer: Peer) -> None:
