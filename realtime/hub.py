@@ -248,6 +248,10 @@ class Hub:
 
         self.streams.enter(BROADCAST, BROADCAST_STREAM, "", connection, entered)
         connection.reply(connection.session.welcome(self.node, positions, _("Connected")))
+        cork = connection.socket
+        if isinstance(cork, Cork):
+            # Rather live messages before stored ones than a client cut because a room is busy and the database slow.
+            cork.on_full = lambda: self.uncork(connection)
 
     def resume_overdue(self, connection: Connection) -> None:
         """Go on without the ``resume`` that the client has announced."""

@@ -173,14 +173,16 @@ _DONE: Final = object()
 class Cork:
     """Holds a connection's frames back, in order, while its streams are being recovered.
 
-    Past ``limit`` bytes the connection is closed with 1013, like any client that takes too long.
+    Past ``limit`` bytes ``on_full`` is called; without one the connection is closed with 1013, like any client that
+    takes too long.
     """
 
-    __slots__ = ("_left", "frames", "socket")
+    __slots__ = ("_left", "frames", "on_full", "socket")
 
     def __init__(self, socket: DirectSocket, limit: int) -> None:
         self.socket = socket
         self.frames: list[Frame] = []
+        self.on_full: Callable[[], None] | None = None
         self._left = limit
 
     def make_frame(self, text: bytes) -> Frame:
@@ -192,11 +194,14 @@ class Cork:
         if self._left < 0:
             return
         self._left -= len(frame["text"]) if isinstance(frame, dict) else len(frame)
-        if self._left < 0:
+        if self._left >= 0:
+            self.frames.append(frame)
+        elif self.on_full is not None:
+            self.frames.append(frame)
+            self.on_full()
+        else:
             self.frames.clear()
             self.socket.close(CloseCode.TRY_AGAIN_LATER, "slow consumer")
-        else:
-            self.frames.append(frame)
 
     @property
     def buffered_bytes(self) -> int:

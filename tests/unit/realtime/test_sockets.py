@@ -186,3 +186,13 @@ def test_a_cork_that_holds_too_much_closes_the_connection():
     cork.send_frame(cork.make_frame(b"12345678"))
     cork.send_frame(cork.make_frame(b"1"))
     assert (cork.frames, socket.closed) == ([], (1013, "slow consumer"))
+
+
+def test_a_cork_with_somebody_to_ask_lets_go_when_it_is_full():
+    socket = RecordingSocket()
+    cork = Cork(socket, 10)
+    released = []
+    cork.on_full = lambda: released.extend(cork.frames)
+    for text in (b"12345678", b"9abcdefg"):
+        cork.send_frame(cork.make_frame(text))
+    assert (released, socket.closed) == ([b"12345678", b"9abcdefg"], None)
