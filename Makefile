@@ -13,7 +13,7 @@ LOCK := requirements-dev.txt
 INSTALLED := $(VENV)/installed-requirements.txt
 ARGS ?=
 
-.PHONY: help venv run test test-js lint format bench loadtest chaos lock clean
+.PHONY: help venv run test test-js lint audit format bench loadtest chaos lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -47,6 +47,9 @@ lint: venv ## Check style, types and the direction of imports
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+audit: venv ## Look for known vulnerabilities and dangerous calls
+	@$(BIN)/python .ci/audit.py
 
 format: venv ## Format the sources
 	@$(BIN)/ruff check --fix-only --quiet
