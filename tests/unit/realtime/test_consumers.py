@@ -13,8 +13,10 @@ from channels.testing import WebsocketCommunicator
 from django.conf import settings as django_settings
 
 from realtime import hub as hub_module
+from realtime.codes import ErrorCode, ProtocolError
 from realtime.groups import user_group
 from realtime.layer import MESSAGE
+from realtime.registry import message_type, unregister
 from realtime.routing import application, urlpatterns
 from tests.unit.realtime.conftest import eventually
 
@@ -126,3 +128,26 @@ async def test_a_client_that_sends_much_while_it_waits_is_read_at_the_pace_of_it
     assert [answer["id"] for answer in answers] == list(range(90))
     await communicator.disconnect()
     await eventually(lambda: hub.rooms == 0)
+
+
+async def test_a_type_of_another_app_is_handled_over_a_real_connection(hub):
+    @message_type("order.watch")
+    async def watch(context: Any) -> dict[str, Any]:
+        if not isinstance(context.message.content, int):
+            raise ProtocolError(ErrorCode.INVALID, "'content' must be the number of an order")
+        await context.send_to_user(context.principal.user_id, "order.state", "paid")
+        return {"watching": context.message.content}
+
+    try:
+        communicator = client()
+        await communicator.connect()
+        await communicator.send_to(text_data='{"type":"order.watch","content":"x","id":1}')
+        error = await receive(communicator, "error")
+        assert (error["id"], error["content"]["code"]) == (1, 422)
+        await communicator.send_to(text_data='{"type":"order.watch","content":5,"id":2}')
+        state = await receive(communicator, "order.state")
+        assert (state["content"], state["from"], state["data"]["stream"]["name"]) == ("paid", "7", "user")
+        assert (await receive(communicator, "ack"))["content"] == {"watching": 5}
+        await communicator.disconnect()
+    finally:
+        unregister("order.watch")
