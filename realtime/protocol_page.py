@@ -42,14 +42,18 @@ def page_context() -> dict[str, Any]:
         "version": document["asyncapi"],
         "channel": document["channels"]["gateway"],
         "sides": [
-            {"name": "client", "arrow": "↑", "title": _("What clients send"), "messages": _messages(document, "client")},
-            {"name": "server", "arrow": "↓", "title": _("What the server sends"), "messages": _messages(document, "server")},
+            _side(document, "client", "↑", _("What clients send")),
+            _side(document, "server", "↓", _("What the server sends")),
         ],
         "codes": [
             {"title": _("Error codes"), "rows": [(code.value, _words(code.name)) for code in ErrorCode]},
             {"title": _("Close codes"), "rows": [(code.value, _words(code.name)) for code in CloseCode]},
         ],
     }
+
+
+def _side(document: Mapping[str, Any], name: str, arrow: str, title: str) -> dict[str, Any]:
+    return {"name": name, "arrow": arrow, "title": title, "messages": _messages(document, name)}
 
 
 def _messages(document: Mapping[str, Any], side: str) -> list[Message]:

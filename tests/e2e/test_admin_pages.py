@@ -16,6 +16,12 @@ Open = Callable[..., Page]
 GATEWAY = "/admin/realtime/gateway/"
 
 
+def shows(page: Page, path: str, text: str) -> bool:
+    """Load a page and look for a text."""
+    page.goto(path)
+    return text in page.text("#content")
+
+
 @pytest.fixture
 def admin(site: Stack, open_page: Open) -> Page:
     page = open_page(site)
@@ -23,7 +29,7 @@ def admin(site: Stack, open_page: Open) -> Page:
     return page
 
 
-def test_the_overview_draws_its_charts_and_lives_by_its_own_websocket(site: Stack, open_page: Open, admin: Page) -> None:
+def test_the_overview_draws_its_charts_and_is_told_of_changes(site: Stack, open_page: Open, admin: Page) -> None:
     someone = open_page(site)
     console(someone, "alice")
     admin.goto(GATEWAY)
@@ -63,9 +69,7 @@ def test_a_message_is_previewed_then_published(site: Stack, open_page: Open, adm
     admin.click("button[name=send]")
     wait_until(lambda: contents(reader, "system") == ["from the admin"], "the message")
     assert "Published" in admin.text(".messagelist")
-    admin.goto("/admin/realtime/auditevent/")
-    wait_until(lambda: (admin.goto("/admin/realtime/auditevent/"), "websocket:broadcast" in admin.text("#content"))[1],
-               "the audit")  # fmt: skip
+    wait_until(lambda: shows(admin, "/admin/realtime/auditevent/", "websocket:broadcast"), "the audit")
 
 
 def test_a_message_without_a_recipient_is_refused_in_words(admin: Page) -> None:
@@ -106,7 +110,7 @@ def test_rooms_and_who_is_online_are_listed(site: Stack, open_page: Open, admin:
     someone = open_page(site)
     console(someone, "alice")
     join(someone, "chat:listed")
-    wait_until(lambda: (admin.goto(f"{GATEWAY}rooms/"), "chat:listed" in admin.text("#content"))[1], "the room")
+    wait_until(lambda: shows(admin, f"{GATEWAY}rooms/", "chat:listed"), "the room")
     admin.goto(f"{GATEWAY}rooms/?room=chat%3Alisted")
     assert "alice" in admin.text("#content table")
 
@@ -114,7 +118,7 @@ def test_rooms_and_who_is_online_are_listed(site: Stack, open_page: Open, admin:
 def test_dead_letters_are_read_and_dropped(site: Stack, admin: Page) -> None:
     site.publish("websocket:broadcast", b"not json")
     letters = "/admin/realtime/deadletterbox/"
-    wait_until(lambda: (admin.goto(letters), "not json" in admin.text("#content"))[1], "the dead letter")
+    wait_until(lambda: shows(admin, letters, "not json"), "the dead letter")
     admin.click("#content tbody a")
     admin.click("button.gateway-drop")
     admin.wait("document.querySelector('.messagelist') !== null")

@@ -31,7 +31,7 @@ def test_what_another_program_publishes_in_redis_arrives_in_two_browsers(site: S
     content = {"entity": "user", "action": "create"}
     site.publish("websocket:broadcast", {"type": "data_update", "content": content})
     for page in pages:
-        wait_until(lambda page=page: content in contents(page, "data_update"), "the message")  # type: ignore[misc]
+        wait_until(lambda page=page: content in contents(page, "data_update"), "the message")
         assert page.problems() == []
 
 
@@ -65,7 +65,7 @@ def test_members_of_a_room_read_what_one_of_them_sends(site: Stack, open_page: O
     dev.fill("#send [name=content]", "good morning")
     dev.click("#send button.primary")
     for page in (dev, alice):
-        wait_until(lambda page=page: contents(page, "room_message") == ["good morning"], "the message")  # type: ignore[misc]
+        wait_until(lambda page=page: contents(page, "room_message") == ["good morning"], "the message")
     assert messages(alice, "room_message")[0]["from_name"] == "dev"
 
 
@@ -76,9 +76,7 @@ def test_every_type_a_client_may_send_has_an_example_that_is_answered(site: Stac
         page.select("#send [name=type]", kind)
         page.click("#send button.primary")
     answers = {"ack", "room_message", "chat", "pong", "resumed"}
-    wait_until(
-        lambda: answers <= {kind for kind in answers if messages(page, kind)}, "an answer to each example"
-    )
+    wait_until(lambda: answers <= {kind for kind in answers if messages(page, kind)}, "an answer to each example")
     assert contents(page, "error") == []
     assert page.text("#send .problem") == ""
 
@@ -134,9 +132,7 @@ def test_an_upload_moves_by_the_notifications_that_arrive(site: Stack, open_page
     page.wait("document.querySelector('#upload progress').value === 100")
 
 
-def test_a_restart_of_the_gateway_misses_nothing(
-    start_stack: Callable[..., Stack], open_page: Open
-) -> None:
+def test_a_restart_of_the_gateway_misses_nothing(start_stack: Callable[..., Stack], open_page: Open) -> None:
     stack = start_stack()
     create_users(stack)
     page = open_page(stack)

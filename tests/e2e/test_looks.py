@@ -52,9 +52,7 @@ def look_at(page: Page, name: str, album: Path, look: str) -> None:
 
 
 @pytest.mark.parametrize("look", LOOKS)
-def test_the_console_and_the_protocol_page(
-    site: Stack, open_page: Callable[..., Page], album: Path, look: str
-) -> None:
+def test_the_console_and_the_protocol_page(site: Stack, open_page: Callable[..., Page], album: Path, look: str) -> None:
     page = open_page(site, **LOOKS[look])
     page.goto("/")
     look_at(page, "welcome", album, look)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
@@ -15,6 +16,7 @@ from redis import Redis
 
 from ginforge.embedded import EmbeddedValkey
 from realtime import keys
+from realtime.auth import get_verifier
 from realtime.cluster import get_cluster
 
 pytestmark = pytest.mark.django_db
@@ -166,3 +168,68 @@ def test_dropping_and_publishing_again_want_their_own_permissions(redis: Redis) 
     assert signed_in("drop_deadletterbox").post(f"{LETTERS}{letter}/drop/").status_code == 302
     assert redis.xlen(keys.DEAD_LETTERS) == 0
     assert signed_in(is_superuser=True).post(f"{LETTERS}{letter}/explode/").status_code == 404
+
+
+PAGES = {
+    "view_gateway": ["", "state/", "connections/", "rooms/", "settings/"],
+    "publish_gateway": ["publish/"],
+    "trace_gateway": ["trace/"],
+}
+POSTS = {"view_gateway": ["token/"], "trace_gateway": ["trace/start/", "trace/stop/"]}
+
+
+def test_each_page_and_action_wants_its_own_permission() -> None:
+    everything = {permission: signed_in(permission) for permission in PAGES}
+    for owner, pages in PAGES.items():
+        for page in pages:
+            for permission, client in everything.items():
+                expected = 200 if permission == owner else 403
+                assert client.get(GATEWAY + page).status_code == expected, (page, permission)
+    for owner, pages in POSTS.items():
+        for page in pages:
+            for permission, client in everything.items():
+                fields = {"kind": "room", "name": "chat:1", "trace": "x"}
+                expected = 200 if permission == owner else 403
+                assert client.post(GATEWAY + page, fields).status_code == expected, (page, permission)
+                assert client.get(GATEWAY + page).status_code == 405 or permission != owner
+
+
+def test_the_state_holds_what_the_charts_draw(redis: Redis) -> None:
+    admin = signed_in("view_gateway")
+    state = admin.get(f"{GATEWAY}state/", {"period": "3h"}).json()
+    assert len(state["points"]) == 180
+    assert {"stats", "nodes", "bridges", "letters", "now"} <= set(state)
+    assert admin.get(f"{GATEWAY}state/", {"period": "1y"}).status_code == 404
+
+
+def test_the_pages_token_opens_one_room_and_is_nobodys_user_id() -> None:
+    token = signed_in("view_gateway").post(f"{GATEWAY}token/").json()["token"]
+    principal = get_verifier().verify(token)
+    assert principal.rooms == ("admin:overview",)
+    assert principal.user_id.startswith("admin-page:")
+
+
+def test_a_trace_is_ordered_from_every_process_and_recorded(redis: Redis) -> None:
+    admin = signed_in("trace_gateway")
+    with redis.pubsub() as listener:
+        listener.subscribe(keys.group_channel("control"))
+        listener.get_message(timeout=2)
+        answer = admin.post(f"{GATEWAY}trace/start/", {"kind": "user_id", "name": "42"}).json()
+        heard = listener.get_message(timeout=2)
+    assert heard is not None
+    event = msgspec.msgpack.decode(heard["data"])
+    assert (event["op"], event["user_id"], event["trace"]) == ("trace", "42", answer["trace"])
+    assert get_verifier().verify(answer["token"]).rooms == (answer["room"],)
+    assert LogEntry.objects.get().change_message == "traced"
+
+
+@pytest.mark.parametrize("fields", [{}, {"kind": "x", "name": "1"}, {"kind": "room", "name": "admin:trace:x"}])
+def test_a_trace_of_nothing_or_of_a_trace_is_refused(fields: dict[str, str]) -> None:
+    assert signed_in("trace_gateway").post(f"{GATEWAY}trace/start/", fields).status_code == 400
+
+
+def test_a_durable_message_goes_into_the_stream(redis: Redis) -> None:
+    fields = {"kind": "user", "name": "42", "message": '{"type":"system","content":"x"}', "durable": "on", "send": "1"}
+    assert signed_in("publish_gateway").post(f"{GATEWAY}publish/", fields).status_code == 302
+    [(_, entry)] = redis.xrange(keys.INGRESS_STREAM)
+    assert entry == {b"channel": b"websocket:user:42", b"message": b'{"type":"system","content":"x"}'}
