@@ -18,6 +18,7 @@ django_application = get_asgi_application()
 # The gateway's modules need Django's apps, which the line above has loaded.
 from ginforge.forwarded import ProxyRules  # noqa: E402
 from ginforge.logs import redact_access_log  # noqa: E402
+from ginforge.proxy.application import build_proxy  # noqa: E402
 from ginforge.server.runtime import runtime  # noqa: E402
 from realtime import audit, metrics  # noqa: E402
 from realtime.hub import get_hub  # noqa: E402
@@ -27,6 +28,7 @@ Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 
 _proxies = ProxyRules.of(settings.TRUSTED_PROXIES)
+proxy = build_proxy()
 
 
 def application(scope: dict[str, Any], receive: Receive, send: Send) -> Awaitable[None]:
@@ -34,6 +36,8 @@ def application(scope: dict[str, Any], receive: Receive, send: Send) -> Awaitabl
     if scope["type"] == "lifespan":
         return _live(receive, send)
     _proxies.apply(scope)
+    if proxy.takes(scope):
+        return proxy(scope, receive, send)
     if scope["type"] == "websocket":
         return websocket_application(scope, receive, send)
     return django_application(scope, receive, send)
@@ -53,6 +57,7 @@ async def _live(receive: Receive, send: Send) -> None:
     with contextlib.suppress(asyncio.CancelledError):
         await starting
     await hub.stop()
+    await proxy.close()
     await send({"type": "lifespan.shutdown.complete"})
 
 

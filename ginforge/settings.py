@@ -62,6 +62,7 @@ INSTALLED_APPS = [
     "django_prometheus",
     "axes",
     "csp",
+    "ginforge.proxy",
     "realtime",
     "notifications",
     "ginforge.worker",
@@ -142,6 +143,7 @@ WORKER = env.json("WORKER", default={})
 UPSTREAMS = {
     name: env.list(f"UPSTREAM_{name.upper()}_API", default=[]) for name in ("user", "merchant", "admin", "file")
 }
+PROXY = env.json("PROXY", default={})  # ginforge.proxy.conf, docs/proxy.md
 
 # Tokens and the REST API
 
