@@ -16,6 +16,13 @@ from realtime.codes import Unavailable
 logger = logging.getLogger(__name__)
 
 
+@signals.after_setup_logger.connect  # type: ignore[untyped-decorator]  # celery has no types
+def keep_bodies_out_of_the_log(**_: Any) -> None:
+    """Silence Celery's own lines for each task, which show its arguments; the runner writes one without."""
+    for name in ("celery.worker.strategy", "celery.app.trace"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
 @signals.worker_ready.connect  # type: ignore[untyped-decorator]  # celery has no types
 @signals.beat_init.connect  # type: ignore[untyped-decorator]  # celery has no types
 def serve_metrics(**_: Any) -> None:

@@ -12,7 +12,7 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from ginforge.worker.conf import get_settings
-from ginforge.worker.models import MAX_ERROR, Job
+from ginforge.worker.models import MAX_ERROR, MAX_KEY, Job
 
 State = Job.State
 _EARLY = dt.timedelta(seconds=1)
@@ -89,8 +89,11 @@ def put_off(job: Job, run_at: dt.datetime, reason: str, *, by_beat: bool) -> boo
 def park(key: str, *, task: str, arguments: str, reason: str) -> None:
     """Keep a message that cannot be run at all as a dead job."""
     now = timezone.now()
-    fields = {"task": task[:100], "arguments": arguments, "state": State.DEAD, "last_error": shorten(reason)}
-    Job.objects.update_or_create(key=key[:200], defaults={**fields, "finished_at": now})
+    fields = {"state": State.DEAD, "last_error": shorten(reason), "finished_at": now}
+    new = {**fields, "task": task[:100], "arguments": arguments}
+    job, made = Job.objects.get_or_create(key=key[:MAX_KEY].replace("\0", ""), defaults=new)
+    if not made:
+        Job.objects.filter(pk=job.pk).exclude(state__in=[State.RUNNING, State.DONE]).update(**fields)
 
 
 def due(now: dt.datetime) -> QuerySet[Job]:
@@ -105,8 +108,20 @@ def due(now: dt.datetime) -> QuerySet[Job]:
 
 
 def encode(arguments: Any) -> str:
-    """Return arguments as the text of a row; raises ``TypeError`` or ``ValueError`` for what is not JSON."""
-    return json.dumps(arguments, ensure_ascii=False, allow_nan=False)
+    """Return arguments as the text of a row; raises ``TypeError`` for what is not JSON.
+
+    What a database would not take (lone surrogates) is escaped, so that any poison can be parked.
+    """
+    text = json.dumps(arguments, ensure_ascii=False)
+    return text if _is_unicode(text) else json.dumps(arguments)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def shorten(reason: str) -> str:

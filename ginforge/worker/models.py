@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 MAX_ERROR = 1000
+MAX_KEY = 200
 
 
 class Job(models.Model):
@@ -27,7 +28,7 @@ class Job(models.Model):
         CANCELLED = "cancelled", _("cancelled")
 
     key = models.CharField(
-        _("key"), max_length=200, unique=True, help_text=_("A second job with this key is not made.")
+        _("key"), max_length=MAX_KEY, unique=True, help_text=_("A second job with this key is not made.")
     )
     task = models.CharField(_("task"), max_length=100)
     arguments = models.TextField(_("arguments"), default="{}", help_text=_("A JSON object."))

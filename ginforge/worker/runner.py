@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from celery.exceptions import SoftTimeLimitExceeded
+from django.db import DatabaseError
 from django.utils import timezone, translation
 
 from ginforge.worker import jobs, metrics, staff
@@ -24,12 +25,12 @@ from ginforge.worker.conf import get_settings
 from ginforge.worker.errors import Refused, TryLater
 from ginforge.worker.lease import Lease
 from ginforge.worker.metrics import Outcome
-from ginforge.worker.models import Job
+from ginforge.worker.models import MAX_KEY, Job
 from notifications import InvalidMessage
 
 logger = logging.getLogger(__name__)
 
-A = TypeVar("A", bound=Arguments)
+_DATABASE_AWAY = Backoff(10.0, 10.0, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +65,11 @@ def execute(task: Any, spec: Spec, args: Sequence[Any], kwargs: dict[str, Any]) 
 
     Nothing is raised but Celery's ``Retry``: how it ended is in the row, the metrics and the log.
     """
-    sent = {**kwargs, "*": list(args)} if args else kwargs
-    holder = f"{socket.gethostname()[:30]}:{os.getpid()}:{secrets.token_hex(4)}"
-    job = jobs.claim(task.request.id, task=spec.name, arguments=jobs.encode(sent), holder=holder)
+    try:
+        job = _claim(task.request.id, spec, {**kwargs, "*": list(args)} if args else kwargs)
+    except DatabaseError as away:
+        logger.warning("not claimed, trying again: task=%s job=%s: %s", spec.name, task.request.id, away)
+        raise task.retry(countdown=_DATABASE_AWAY.pause(1), max_retries=None, throw=False) from away
     if job is None:
         metrics.record(spec.name, Outcome.DUPLICATE)
         logger.info("not run, taken or over already: task=%s job=%s", spec.name, task.request.id)
@@ -85,6 +88,16 @@ def execute(task: Any, spec: Spec, args: Sequence[Any], kwargs: dict[str, Any]) 
     else:
         metrics.record(spec.name, Outcome.RETRIED, seconds)
         _retry(task, spec, job, error)
+
+
+def _claim(key: str, spec: Spec, values: dict[str, Any]) -> Job | None:
+    holder = f"{socket.gethostname()[:30]}:{os.getpid()}:{secrets.token_hex(4)}"
+    if len(key) > MAX_KEY or "\0" in key:
+        reason = f"a key has at most {MAX_KEY} characters, none of them NUL"
+        logger.error("not run: task=%s job=%.40r: %s", spec.name, key, reason)
+        jobs.park(key, task=spec.name, arguments=jobs.encode(values), reason=reason)
+        return None
+    return jobs.claim(key, task=spec.name, arguments=jobs.encode(values), holder=holder)
 
 
 def _attempt(spec: Spec, job: Job) -> Exception | None:

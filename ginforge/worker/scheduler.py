@@ -38,6 +38,6 @@ class JobScheduler(Scheduler):
 
 
 def slot(schedule: Any, now: float) -> int:
-    """Number the times of a schedule: the same for all beats that fire at one of them."""
+    """Return the number of a schedule's time: the same for all beats that fire at it."""
     every = getattr(schedule, "run_every", None)
     return int(now // (every.total_seconds() if every else 60))
