@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.contrib.auth import authenticate
 from django.contrib.auth.models import User
+from django.test import RequestFactory
 
 from realtime.auth import InvalidToken, issuing
 from realtime.codes import CloseCode, Unavailable
@@ -83,7 +84,7 @@ def test_a_login_that_renews_the_password_hash_revokes_nothing(
         "django.contrib.auth.hashers.MD5PasswordHasher",
     ]
     with commit():
-        assert authenticate(username="ada", password="pass-word-1")
+        assert authenticate(RequestFactory().post("/"), username="ada", password="pass-word-1")
     ada.refresh_from_db()
     assert ada.password.startswith("pbkdf2")
     assert revoked == []
