@@ -12,6 +12,8 @@ LOCK := requirements-dev.txt
 # A copy of the lock that was installed: comparing contents survives a checkout, which changes times.
 INSTALLED := $(VENV)/installed-requirements.txt
 ARGS ?=
+# Tests mostly wait for the processes they started.
+JOBS ?= 3
 
 .PHONY: help venv run test test-js lint audit format bench loadtest chaos lock clean
 
@@ -31,8 +33,8 @@ venv: ## Create .venv and install the locked dependencies, when they changed
 run: venv ## Run everything on PORT (8080): Valkey unless REDIS_URL is set, bridge, gateway
 	@exec $(BIN)/python -m ginforge.supervisor --follow-parent
 
-test: venv ## Run the whole test suite (ARGS="-k name" for a part of the Python tests)
-	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+test: venv ## Run the whole test suite (ARGS="-k name" for a part, JOBS=0 for one test after the other)
+	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --cov --cov-report=term:skip-covered $(ARGS)
 
 test-js: ## Run the browser client's tests alone (part of make test where Node 20 is there)
 	@if [ "$$(node -p 'process.versions.node.split(".")[0] >= 20 && "good"' 2>/dev/null)" != good ] || ! command -v npm >/dev/null; then \
