@@ -39,7 +39,7 @@ class RealtimeSettings:
     byte_rate: float = 1_048_576.0
     """Inbound bytes a second per connection."""
     byte_burst: float = 4_194_304.0
-    frame_rate: int = 1000
+    frame_rate: int = 300
     """Control frames and fragments a second per connection; beyond it the connection is closed with 4429."""
     rate_strikes: int = 500
     """So many refused messages in a row close the connection with 4429; an accepted one makes up for a refused one."""

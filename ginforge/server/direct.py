@@ -97,7 +97,7 @@ class DirectSocket(WebSocketProtocol):
 
     # Set on the class that the factory makes.
     write_limit = 1 << 20
-    frame_rate = 1000
+    frame_rate = 300
     close_timeout = 5.0
     server: Any
 

@@ -19,7 +19,7 @@ class Options:
     max_pending: int = _option(10_000, "connections that may be in their handshake")
     request_timeout: int = _option(20, "seconds for the head of a connection's first request to come")
     max_head: int = _option(32 * 1024, "bytes of that head")
-    frame_rate: int = _option(1000, "control frames and fragments a second that a peer may send")
+    frame_rate: int = _option(300, "control frames and fragments a second that a peer may send")
     max_request_body: int = _option(256 << 20, "bytes of an HTTP request's body")
     # Twisted's 50 overflows at a storm of 64 connects, and each SYN lost to it waits a second.
     backlog: int = _option(4096, "length of the listen queue")
