@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import os
+import random
 import socket
 import sys
 from collections import Counter
@@ -179,8 +180,9 @@ KINDS: dict[Callable[[Attacker], Awaitable[None]], int] = {
 
 
 async def again_and_again(kind: Callable[[Attacker], Awaitable[None]], port: int, number: int) -> None:
-    """Attack until the end."""
+    """Attack until the end; not in step with the others."""
     turn = 0
+    await asyncio.sleep(random.uniform(0, 2 * _PAUSE))
     while True:
         turn += 1
         one = Attacker(port, f"{kind.__name__}-{number}-{turn % 3}")
@@ -189,7 +191,7 @@ async def again_and_again(kind: Callable[[Attacker], Awaitable[None]], port: int
             await kind(one)
         with contextlib.suppress(AttributeError, OSError):
             one.writer.transport.abort()
-        await asyncio.sleep(_PAUSE)
+        await asyncio.sleep(random.uniform(0.5, 1.5) * _PAUSE)
 
 
 async def attack(port: int, seconds: float, scale: float) -> None:
