@@ -1,0 +1,1 @@
+"""The example of an admin service."""
