@@ -1,4 +1,4 @@
-"""Where Chart.js comes from: the wheel of django-unfold, which keeps it current (docs/decisions/0007)."""
+"""Where Chart.js comes from: the wheel of django-unfold, which keeps it current (docs/decisions/0009)."""
 
 from __future__ import annotations
 

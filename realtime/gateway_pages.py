@@ -312,6 +312,7 @@ def _texts() -> dict[str, str]:
         "p50": _("Median"),
         "p95": _("95 %"),
         "p99": _("99 %"),
+        "draining": _("draining"),
         "live": _("live"),
         "polling": _("every 10 s"),
         "stale": _("Redis does not answer"),

@@ -19,7 +19,7 @@ export class Charts {
     for (const [name, series] of Object.entries(SERIES)) {
       const datasets = series.map(([key, hue, fill]) => ({
         key, label: texts[key], data: [], borderColor: hue, backgroundColor: hue + "22", fill,
-        borderWidth: 2, pointRadius: 0, pointHitRadius: 12, tension: 0.25, spanGaps: false,
+        borderWidth: 2, pointRadius: lonely, pointHitRadius: 12, tension: 0.25, cubicInterpolationMode: "monotone",
       }));
       this.#charts.set(name, new globalThis.Chart(document.getElementById(`chart-${name}`), {
         type: "line", data: { labels: [], datasets }, options: options(series.length > 1),
@@ -61,13 +61,18 @@ function describe(chart, points) {
   return chart.data.datasets.map(({ key, label }) => `${label} ${last[key] ?? "–"}`).join(", ");
 }
 
+/** A point without neighbours has no line to be seen by. */
+function lonely({ dataset, dataIndex: at }) {
+  return (dataset.data[at - 1] ?? dataset.data[at + 1] ?? null) === null ? 2 : 0;
+}
+
 function options(legend) {
   return {
     animation: false, responsive: true, maintainAspectRatio: false, interaction: { mode: "index", intersect: false },
     plugins: { legend: { display: legend, position: "bottom", labels: { boxWidth: 12, boxHeight: 2 } } },
     scales: {
       x: { grid: { display: false }, ticks: { autoSkip: true, maxTicksLimit: 6, maxRotation: 0 } },
-      y: { beginAtZero: true, suggestedMax: 1, grid: {}, ticks: { maxTicksLimit: 5 } },
+      y: { beginAtZero: true, suggestedMax: 1, grace: "5%", grid: {}, ticks: { maxTicksLimit: 5 } },
     },
   };
 }

@@ -16,12 +16,14 @@ function show(state, charts) {
     const tile = page.querySelector(`[data-tile="${name}"]`);
     if (tile) tile.textContent = typeof value === "number" ? value.toLocaleString() : value;
   }
-  rows("nodes", state.nodes.map((n) => [n.node, n.version, n.clients, n.users, n.rooms, bytes(n.memory), bytes(n.buffered ?? 0), since(n.started, state.now), since(n.at, state.now)]));
+  rows("nodes", state.nodes.map((n) => [named(n), n.version, n.clients, n.users, n.rooms, bytes(n.memory), bytes(n.buffered ?? 0), since(n.started, state.now), since(n.at, state.now)]));
   rows("bridges", state.bridges.map((b) => [b.id, b.role, b.counters?.published, b.counters?.offline, b.counters?.refused, b.counters?.failed, b.waiting, `${(b.lag ?? 0).toFixed(3)} s`, since(b.at, state.now)]));
   charts.draw(state.points);
 }
 
-/** Rewrites the cells of a table; a changed number of rows is rare, and drawn by loading the page anew. */
+const named = ({ node, draining }) => (draining ? `${node} (${texts.draining})` : node);
+
+/** Rewrites the cells of a table; makes them anew when there are more or fewer rows. */
 function rows(id, wanted) {
   const body = document.getElementById(id);
   const shown = [...body.rows].filter((row) => row.cells.length > 1);
@@ -34,7 +36,7 @@ function rows(id, wanted) {
     return;
   }
   wanted.forEach((cells, at) => cells.forEach((text, column) => {
-    if (column) shown[at].cells[column].textContent = text ?? "–"; // the name keeps its badge
+    shown[at].cells[column].textContent = text ?? "–";
   }));
 }
 
