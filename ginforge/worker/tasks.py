@@ -122,7 +122,7 @@ SPECS = (
 def register(spec: Spec) -> Any:
     """Make a Celery task of a spec; other Django apps add their own tasks with it, in their ``tasks.py``."""
 
-    def run(task: Any, *args: Any, **kwargs: Any) -> None:
+    def run(task: Any, /, *args: Any, **kwargs: Any) -> None:
         execute(task, spec, args, kwargs)
 
     run.__doc__ = spec.body.__doc__
