@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+from typing import Any
 
 import msgspec
 import pytest
@@ -260,3 +261,27 @@ def test_levels_have_a_code_a_message_and_a_level():
 
 def test_no_type_belongs_to_both_sides_unless_the_contract_says_so():
     assert not CLIENT_TYPES & SERVER_TYPES
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b'{"type":"chat","content":[' + b"[]," * 60 + b"0]}",
+        b'{"type":"chat","content":{' + b",".join(b'"%d":{}' % number for number in range(60)) + b"}}",
+        b'{"type":"chat","content":' + b'["a",' * 60,
+        b"{" * 60,
+        b'"' * 500 + b"," * 60,
+    ],
+)
+def test_more_values_than_allowed_are_refused_before_they_are_read(payload: bytes) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        decode_object(payload, max_nesting=64, max_values=50)
+    assert (caught.value.code, caught.value.limit) == (ErrorCode.TOO_LARGE, "values")
+
+
+@given(st.lists(st.text() | st.lists(st.text(), max_size=3), max_size=12))
+def test_what_stands_in_texts_is_no_value(content: list[Any]) -> None:
+    values = len(content) + sum(len(item) for item in content if isinstance(item, list)) + 4
+    values += sum(isinstance(item, list) for item in content)
+    payload = json.dumps({"content": content}).encode()
+    assert decode_object(payload, max_nesting=64, max_values=values)["content"] == content
