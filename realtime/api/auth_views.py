@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.auth import authenticate
+from django.contrib.auth.signals import user_logged_in
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import status
@@ -61,6 +62,8 @@ class TokenView(TokenEndpoint):
         user = authenticate(request._request, username=body["username"], password=body["password"])  # noqa: SLF001  # lock-outs
         if user is None:
             raise AuthenticationFailed(_("The username or the password is wrong."))
+        # Ends the count of wrong passwords, and goes into the audit.
+        user_logged_in.send(sender=type(user), request=request._request, user=user)  # noqa: SLF001
         return Response(TokenPairSerializer(issuing.issue_pair(user)).data)
 
 

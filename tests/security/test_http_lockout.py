@@ -61,6 +61,13 @@ def test_the_admin_counts_too_and_a_success_starts_over(two: Stack) -> None:
     assert fresh.log_in("ada", "wrong").status == 429
 
 
+def test_a_login_over_the_api_starts_over_too(two: Stack) -> None:
+    add_user(two, "ada")
+    for _ in range(2):
+        assert [token(two, "wrong").status for _ in range(LIMIT - 1)] == [401] * (LIMIT - 1)
+        assert token(two, PASSWORD).status == 200
+
+
 def test_everything_of_the_admin_is_behind_its_login(stack: Stack) -> None:
     for path in ("/admin/", "/admin/realtime/auditevent/", "/admin/auth/user/", "/admin/nothing/"):
         answer = Browser(stack.gateway.port).get(path)
