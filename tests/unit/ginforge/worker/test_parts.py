@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from ginforge.worker import cleanup, jobs, metrics
+from ginforge.worker.arguments import Cleanup
 from ginforge.worker.backoff import Backoff
 from ginforge.worker.broker import broker_address
 from ginforge.worker.checks import check_settings
@@ -125,7 +126,7 @@ def test_a_step_that_fails_does_not_keep_the_others_from_running(monkeypatch):
 
     monkeypatch.setattr(cleanup, "_steps", lambda: iter([broken, fine]))
     with pytest.raises(TryLater, match="broken"):
-        cleanup.clean(cleanup.Cleanup(), Running("k", 1))
+        cleanup.clean(Cleanup(), Running("k", 1))
     assert ran == ["fine"]
 
 

@@ -11,7 +11,14 @@ import pytest
 from django.test import override_settings
 
 from ginforge.worker import hooks, payments, tasks, uploads
-from ginforge.worker.arguments import InventoryAlert, JobSchedule, OrderReminder, PaymentRetry, UploadImport
+from ginforge.worker.arguments import (
+    InventoryAlert,
+    JobSchedule,
+    OrderReminder,
+    PaymentRetry,
+    UploadImport,
+    UserNotification,
+)
 from ginforge.worker.conf import get_settings
 from ginforge.worker.errors import Refused, TryLater
 from ginforge.worker.models import Job
@@ -50,7 +57,7 @@ def test_an_order_that_wants_no_reminder_any_more_gets_none(sent):
 
 def test_a_muted_category_is_not_sent(sent):
     with hooked(may_notify="never"):
-        tasks.notify_user(tasks.UserNotification(user_id="u", title="t", body="b"), RUNNING)
+        tasks.notify_user(UserNotification(user_id="u", title="t", body="b"), RUNNING)
     assert sent.messages == []
 
 
