@@ -21,6 +21,10 @@ class BodyInbox(Inbox):
         body.seek(0)
         self._body: BinaryIO | None = body
 
+    def __bool__(self) -> bool:
+        """Be true also when empty: Daphne takes a false queue for none, and keeps http.disconnect to itself."""
+        return True
+
     def put_nowait(self, event: Event) -> int:
         """Append an event; those with parts of the body are Daphne's, and ours come from the body itself."""
         return 0 if event["type"] == "http.request" else super().put_nowait(event)

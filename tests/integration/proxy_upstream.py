@@ -99,6 +99,8 @@ async def download(request: web.Request) -> web.StreamResponse:
     size = int(request.query["size"])
     response = web.StreamResponse(headers={"Content-Length": str(size)})
     await response.prepare(request)
+    if request.method == "HEAD":
+        return response
     block = b"d" * 65536
     while size:
         await response.write(block[:size])
@@ -117,6 +119,7 @@ async def upload(request: web.Request) -> web.Response:
 
 @routes.route("*", "/api/v1/{service}/slow")
 async def slow(request: web.Request) -> web.Response:
+    await request.read()
     await asyncio.sleep(float(request.query["seconds"]))
     return web.json_response({"name": NAME})
 

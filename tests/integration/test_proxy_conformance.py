@@ -34,6 +34,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, migrated_database: Path, u
         "total_timeout": 60.0,
         "client_rate": "",
         "max_body": 80 * MEGABYTE,
+        "routes": {"files": {"idle_timeout": 60, "first_byte_timeout": 60}},
     }
     env = {"UPSTREAM_USER_API": upstream.url, "UPSTREAM_FILE_API": upstream.url, "PROXY": json.dumps(proxy)}
     stack = Stack(tmp_path_factory.mktemp("stack"), migrated_database, env)
@@ -46,6 +47,21 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, migrated_database: Path, u
 @pytest.fixture(autouse=True)
 def listening(gateway: Gateway) -> None:
     wait_until(lambda: get(f"{gateway.url}/healthz")[0] == 200, "the gateway")
+
+
+opened: list[http.client.HTTPConnection] = []
+
+
+def connected(gateway: Gateway) -> http.client.HTTPConnection:
+    opened.append(http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=60))
+    return opened[-1]
+
+
+@pytest.fixture(autouse=True)
+def hang_up() -> Iterator[None]:
+    yield
+    while opened:
+        opened.pop().close()
 
 
 def test_the_whole_path_and_query_arrive_as_written(gateway: Gateway) -> None:
@@ -90,7 +106,7 @@ def test_date_and_server_are_said_once(gateway: Gateway) -> None:
 
 
 def test_a_chunked_answer_passes_in_parts_as_it_comes(gateway: Gateway) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=20)
+    connection = connected(gateway)
     connection.request("GET", "/api/v1/user/chunks?pause=0.3")
     response = connection.getresponse()
     assert response.getheader("transfer-encoding") == "chunked"
@@ -113,7 +129,7 @@ def test_head_has_the_length_and_no_body(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("code", [204, 304])
 def test_answers_without_a_body_leave_the_connection_usable(gateway: Gateway, code: int) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=20)
+    connection = connected(gateway)
     for _ in range(2):
         connection.request("GET", f"/api/v1/user/status/{code}")
         response = connection.getresponse()
@@ -140,10 +156,7 @@ def test_a_client_that_expects_a_continue_gets_it(gateway: Gateway) -> None:
         )
         assert client.recv(1000).startswith(b"HTTP/1.1 100")
         client.sendall(b"hello")
-        data = b""
-        while chunk := client.recv(65536):
-            data += chunk
-    assert b'"body": "hello"' in data
+        assert b'"body": "hello"' in read_until(client, b'"size": 5')
 
 
 def test_a_compressed_answer_stays_compressed(gateway: Gateway) -> None:
@@ -159,7 +172,7 @@ def resident(pid: int) -> int:
 def test_a_large_download_needs_no_memory(gateway: Gateway) -> None:
     ask(gateway.url, "/api/v1/files/download?size=1000000")
     before, peak, size = resident(gateway.pid), 0, 200 * MEGABYTE
-    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=60)
+    connection = connected(gateway)
     connection.request("GET", f"/api/v1/files/download?size={size}")
     response = connection.getresponse()
     while chunk := response.read(MEGABYTE):
@@ -180,7 +193,7 @@ def test_a_large_upload_needs_no_memory_and_arrives_whole(gateway: Gateway, chun
             peaks.append(resident(gateway.pid))
             yield block
 
-    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=60)
+    connection = connected(gateway)
     headers = {} if chunked else {"Content-Length": str(len(block) * count)}
     connection.request("PUT", "/api/v1/files/upload", blocks(), headers, encode_chunked=chunked)
     got = json.loads(connection.getresponse().read())
@@ -190,7 +203,7 @@ def test_a_large_upload_needs_no_memory_and_arrives_whole(gateway: Gateway, chun
 
 
 def test_a_body_over_the_limit_is_refused_by_its_length_and_by_its_size(gateway: Gateway) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=60)
+    connection = connected(gateway)
     block = bytes(MEGABYTE)
     connection.request("POST", "/api/v1/files/upload", (block for _ in range(81)), encode_chunked=True)
     response = connection.getresponse()
@@ -214,12 +227,27 @@ def test_a_connection_dropped_before_the_answer_is_a_502(gateway: Gateway) -> No
     assert answer.json["request_id"] == answer.one("x-request-id")
 
 
-def test_a_client_that_leaves_cancels_the_upstreams_work(gateway: Gateway, upstream: Upstream) -> None:
+def read_until(client: socket.socket, text: bytes) -> bytes:
+    data = b""
+    while text not in data:
+        chunk = client.recv(65536)
+        assert chunk, data
+        data += chunk
+    return data
+
+
+@pytest.mark.parametrize("moment", ["before the answer", "in the answer", "after an upload"])
+def test_a_client_that_leaves_cancels_the_upstreams_work(gateway: Gateway, upstream: Upstream, moment: str) -> None:
     before = upstream.state()["cancelled"]
-    client = socket.create_connection(("127.0.0.1", gateway.port))
-    client.sendall(b"GET /api/v1/user/stall HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    assert b"begin" in client.recv(65536) + client.recv(65536)
-    client.close()
+    path = "stall" if moment == "in the answer" else "slow?seconds=50"
+    body = bytes(MEGABYTE if moment == "after an upload" else 0)
+    method = "PUT" if body else "GET"
+    head = f"{method} /api/v1/files/{path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=20) as client:
+        client.sendall(head.encode() + body)
+        wait_until(lambda: upstream.state()["active"] > 1, "the request upstream")
+        if moment == "in the answer":
+            read_until(client, b"begin")
     wait_until(lambda: upstream.state()["cancelled"] > before, "the upstream to be cancelled", 10)
 
 
@@ -227,7 +255,8 @@ def test_a_client_that_leaves_cancels_the_upstreams_work(gateway: Gateway, upstr
     "path",
     [
         "/api/v1/user/../admin/secret", "/api/v1/user/%2e%2e/admin", "/api/v1/user/a%2fb", "/api/v1/user/a%5cb",
-        "/api/v1/%75ser/x", "/api/v1/user/..;/admin", "/api/v1/user/%252e%252e/x", "/api/v1/user/%00", "/api/v1/user/a\\b",
+        "/api/v1/%75ser/x", "/api/v1/user/..;/admin", "/api/v1/user/%252e%252e/x", "/api/v1/user/%00",
+        "/api/v1/user/a\\b",
     ],
 )  # fmt: skip
 def test_path_tricks_are_refused(gateway: Gateway, upstream: Upstream, path: str) -> None:
