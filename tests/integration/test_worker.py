@@ -19,6 +19,7 @@ from tests.integration.clients import Client
 from tests.integration.programs import ROOT, Program, passing_environment, wait_until
 from tests.integration.stack import Stack, get
 
+CELERY = str(Path(sys.executable).with_name("celery"))
 SENDER = """
 import json, sys
 from celery import Celery
@@ -72,7 +73,7 @@ class Works:
         self.programs: list[Program] = []
 
     def start(self, kind: str, *arguments: str) -> Program:
-        command = [sys.executable, "-m", "celery", "-A", "ginforge", kind, "--loglevel", "INFO", *arguments]
+        command = [CELERY, "-A", "ginforge", kind, "--loglevel", "INFO", *arguments]
         program = Program(f"celery-{kind}-{len(self.programs)}", command, self.stack.env).start()
         self.programs.append(program)
         return program
@@ -105,6 +106,12 @@ class Works:
     def wait_for_state(self, key: str, state: str, timeout: float = 60.0) -> dict[str, Any]:
         wait_until(lambda: self.state(key) == state, f"{key} to be {state}; it is {self.rows().get(key)}", timeout)
         return self.rows()[key]
+
+    def counted(self, task: str, outcome: str) -> float:
+        """Return a counter of ``/metrics``."""
+        name = f'worker_jobs_total{{outcome="{outcome}",task="{task}"}} '
+        lines = get(self.metrics_url)[1].splitlines()
+        return next((float(line.removeprefix(name)) for line in lines if line.startswith(name)), 0.0)
 
     def shell(self, code: str) -> str:
         return self.stack.manage("shell", "--no-imports", "-c", code)
@@ -292,9 +299,9 @@ async def test_a_job_days_ahead_runs_once_though_it_is_asked_for_twice_and_two_b
     works.wait_for_state("s-1", "done")
     works.wait_for_state("s-2", "done")
     async with Client(works.stack.ws("patient")) as client:
+        before = works.counted("user.notification", "duplicate")
         works.send(("user.notification", "later-1", arguments))  # a stray message for a job that is not due
-        duplicates = 'worker_jobs_total{outcome="duplicate",task="user.notification"}'
-        wait_until(lambda: duplicates in get(works.metrics_url)[1], "the stray message to be dropped")
+        wait_until(lambda: works.counted("user.notification", "duplicate") > before, "the stray message to be dropped")
         assert (works.state("later-1"), works.rows()["later-1"]["attempts"]) == ("waiting", 0)
         works.shell(
             "from ginforge.worker.models import Job; from django.utils import timezone;"
@@ -310,11 +317,13 @@ async def test_a_job_days_ahead_runs_once_though_it_is_asked_for_twice_and_two_b
 
 
 def test_a_message_that_redis_hands_out_again_during_the_work_runs_once(works: Works):
-    (works.uploads / "slow.bin").write_bytes(b"x" * 40)
-    job = {"upload_id": "slow.bin", "user_id": "slow", "chunk": 1, "pause": 0.2}
+    (works.uploads / "slow.bin").write_bytes(b"x" * 100)  # 25 s; kombu looks for old messages every 10
+    job = {"upload_id": "slow.bin", "user_id": "slow", "chunk": 1, "pause": 0.25}
+    before = works.counted("upload.import", "duplicate")
     works.send(("upload.import", "slow-1", job))
-    row = works.wait_for_state("slow-1", "done")
-    assert row["attempts"] == 1
+    wait_until(lambda: works.counted("upload.import", "duplicate") > before, "the message to come a second time")
+    assert works.state("slow-1") == "running"
+    assert works.wait_for_state("slow-1", "done")["attempts"] == 1
 
 
 def test_health_and_metrics_say_what_is_there(works: Works):
@@ -328,7 +337,7 @@ def test_health_and_metrics_say_what_is_there(works: Works):
     assert 'worker_job_seconds_bucket{le="+Inf",task="user.notification"}' in text
     assert "worker_queue_length 0.0" in text
     answer = subprocess.run(
-        [sys.executable, "-m", "celery", "-A", "ginforge", "inspect", "ping"],
+        [CELERY, "-A", "ginforge", "inspect", "ping"],
         env={**passing_environment(), **works.stack.env},
         cwd=ROOT,
         capture_output=True,
