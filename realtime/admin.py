@@ -51,7 +51,7 @@ class RedisAdmin(ModelAdmin):
         """Dead letters are dropped by a permission of their own."""
         return False
 
-    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> None:  # noqa: ARG002
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> None:
         """There are no rows, so no page of one."""
 
     def allowed(self, request: HttpRequest, action: str) -> bool:

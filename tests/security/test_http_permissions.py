@@ -68,6 +68,8 @@ TABLE: dict[str, Access] = {
     "ws/online-users": USER,
     "api/schema/": EVERYBODY,
     "api/docs/": EVERYBODY,
+    "api/protocol/": EVERYBODY,
+    "api/protocol/asyncapi.json": EVERYBODY,
     "api/v1/auth/token/": posted(EVERYBODY),
     "api/v1/auth/refresh/": posted(EVERYBODY),
     "api/v1/auth/logout/": posted(EVERYBODY),
@@ -98,7 +100,7 @@ TABLE: dict[str, Access] = {
     "admin/autocomplete/": NOBODY,  # without naming a field
     "admin/jsi18n/": STAFF,
     "admin/r/<path:content_type_id>/<path:object_id>/": STAFF,
-    "admin/^(?P<app_label>auth|token_blacklist|axes|realtime|notifications)/$": STAFF,
+    "admin/^(?P<app_label>auth|token_blacklist|axes|realtime|notifications|worker)/$": STAFF,
     "admin/(?P<url>.*)$": STAFF,
     **model("auth/group"),
     **model("auth/user"),
@@ -125,6 +127,7 @@ TABLE: dict[str, Access] = {
     **model("realtime/auditevent", add=NOBODY, delete=NOBODY),
     **model("notifications/storedmessage", add=NOBODY),
     **model("notifications/outboxmessage", add=NOBODY),
+    **model("worker/job", add=NOBODY),
 }
 
 SAMPLES = {
