@@ -176,7 +176,11 @@ def test_compose_names_only_files_and_commands_that_exist(name: str) -> None:
         if options.get("image") == "ginforge-realtime":
             assert options["read_only"] is True, service
             assert options["cap_drop"] == ["ALL"], service
-            manage("help", options["command"][0], env=production_environment())
+            if "entrypoint" in options:
+                assert options["entrypoint"] == ["celery", "-A", "ginforge"], service
+                assert options["command"][0] in ("worker", "beat"), service
+            else:
+                manage("help", options["command"][0], env=production_environment())
         for volume in options.get("volumes", []):
             source = volume.split(":")[0]
             if source.startswith("."):
