@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import MutableMapping
 from typing import Any, Final
@@ -41,6 +42,23 @@ def redact_access_log() -> None:
     AccessLogGenerator.write_entry = write_redacted
 
 
+class RequestLogFilter(logging.Filter):
+    """Drops what Django says of a failed readiness probe, and tracebacks of requests that a client got wrong.
+
+    The probe's answer holds the reason and comes again every few seconds; a 403 is not a fault of ours.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Change the record, or keep it out."""
+        status = getattr(record, "status_code", 0)
+        path = getattr(getattr(record, "request", None), "path", "")
+        if status == 503 and path in ("/readyz", "/healthz"):
+            return False
+        if 400 <= status < 500:
+            record.exc_info = record.exc_text = None
+        return True
+
+
 _SHARED: Final[list[Any]] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_logger_name,
@@ -67,10 +85,12 @@ def logging_config(*, level: str, json_lines: bool) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"structured": {"()": structlog.stdlib.ProcessorFormatter, **_formatter(json_lines)}},
+        "filters": {"requests": {"()": RequestLogFilter}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
             "django": {"level": level, "propagate": True, "handlers": []},
+            "django.request": {"filters": ["requests"]},
             "django.server": {"level": "WARNING", "propagate": True, "handlers": []},
             "daphne": {"level": "WARNING"},
             # Uvicorn's own handlers would write the query string, token and all, as it is.

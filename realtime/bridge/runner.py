@@ -31,7 +31,7 @@ from realtime.presence import sweep_abandoned
 
 logger = logging.getLogger(__name__)
 
-_HANDOVER_TIMEOUT: Final = 1.0
+_HANDOVER_TIMEOUT: Final = 4.0
 _DRAIN_TIMEOUT: Final = 5.0
 
 

@@ -7,8 +7,9 @@ import logging.config
 from collections.abc import Callable, Iterator
 
 import pytest
+from django.test import RequestFactory
 
-from ginforge.logs import hide_tokens, logging_config
+from ginforge.logs import RequestLogFilter, hide_tokens, logging_config
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJ1c2VyX2lkIjoiNyJ9.c2lnbmF0dXJl"
 
@@ -85,3 +86,27 @@ def test_text_lines_are_key_value_pairs(logged) -> None:
     line = logged(False, lambda logger: logger.info("%s joined", "ada", extra={"user_id": "7"}))
     assert 'event="ada joined"' in line
     assert "user_id=7" in line
+
+
+def request_record(status: int, path: str) -> logging.LogRecord:
+    request = RequestFactory().get(path)
+    fields = {
+        "msg": "event",
+        "status_code": status,
+        "request": request,
+        "exc_info": (ValueError, ValueError("x"), None),
+    }
+    return logging.makeLogRecord(fields)
+
+
+def test_a_failed_readiness_probe_is_not_logged_each_time() -> None:
+    assert not RequestLogFilter().filter(request_record(503, "/readyz"))
+    assert RequestLogFilter().filter(request_record(503, "/ws/stats"))
+
+
+def test_a_clients_mistake_has_no_traceback_in_the_log_and_our_own_fault_has() -> None:
+    refused, fault = request_record(403, "/admin/"), request_record(500, "/admin/")
+    assert RequestLogFilter().filter(refused)
+    assert RequestLogFilter().filter(fault)
+    assert refused.exc_info is None
+    assert fault.exc_info is not None
