@@ -27,14 +27,11 @@ from realtime.auth.minting import mint_access_token
 from realtime.cluster import get_cluster
 from realtime.codes import Unavailable
 from realtime.conf import RealtimeSettings, get_settings
-from realtime.rooms import ADMIN_PREFIX, TRACE_PREFIX
+from realtime.rooms import ADMIN_PAGE_PREFIX, ADMIN_PREFIX, TRACE_PREFIX
 from realtime.sampler import OVERVIEW_ROOM
 
 _TOKEN_TTL: Final = 300
 _SHOWN_USERS: Final = 500
-_PAGE_USER: Final = "admin-page:"
-"""Whom the admin's own pages connect as: not the person's user id, for a page of the admin must neither make them look
-online nor take in what is kept for them while they are away."""
 
 TABS: Final = (
     ("changelist", gettext_lazy("Overview"), "view"),
@@ -185,7 +182,7 @@ class GatewayPages:
         def read() -> dict[str, Any]:
             cluster, room = get_cluster(), request.GET.get("room")
             rooms = [row for row in cluster.rooms() if not row["room"].startswith(ADMIN_PREFIX)]
-            users = [user for user in cluster.online_users() if not user.startswith(_PAGE_USER)]
+            users = [user for user in cluster.online_users() if not user.startswith(ADMIN_PAGE_PREFIX)]
             members = cluster.members(room, limit=200) if room else None
             return {
                 "rooms": rooms[:_SHOWN_USERS],
@@ -297,7 +294,9 @@ def _settings_rows() -> list[dict[str, Any]]:
 
 
 def _token_answer(request: HttpRequest, rooms: list[str], ttl: float, **more: Any) -> JsonResponse:
-    name = f"{_PAGE_USER}{request.user.pk}"
+    # Not the person's own user id: a page of the admin must neither make them look online nor take in what is kept
+    # for them while they are away.
+    name = f"{ADMIN_PAGE_PREFIX}{request.user.pk}"
     token = mint_access_token(name, username=request.user.get_username(), is_staff=True, ttl=ttl, rooms=rooms)
     return JsonResponse({"token": token, **more}, headers={"Cache-Control": "no-store"})
 

@@ -22,6 +22,7 @@ from realtime.codes import RealtimeError
 from realtime.conf import RealtimeSettings
 from realtime.link import Callback, RedisLink
 from realtime.protocol import ServerMessage, encode
+from realtime.rooms import ADMIN_PAGE_PREFIX
 
 if TYPE_CHECKING:
     from realtime.layer import StreamLoopLayer
@@ -378,6 +379,8 @@ class Presence:
 
     def _note(self, user_id: str, user_name: str, status: Status) -> None:
         """Remember a transition; one that takes back another not yet told cancels it."""
+        if user_id.startswith(ADMIN_PAGE_PREFIX):
+            return
         earlier = self._transitions.pop(user_id, None)
         if earlier is None or earlier.status == status:
             self._transitions[user_id] = Transition(user_id, user_name or user_id, status)
@@ -422,7 +425,8 @@ async def sweep(link: RedisLink) -> list[Transition]:
         prefixes = (keys.node_info(""), _BATCH, keys.user_seats(""))
         more, *gone = await link.call("EVAL", _SWEEP, len(names), *names, *prefixes)
         for user_id, name in zip(gone[::2], gone[1::2], strict=True):
-            transitions.append(Transition(user_id.decode(), name.decode(), "offline"))
+            if not user_id.startswith(ADMIN_PAGE_PREFIX.encode()):
+                transitions.append(Transition(user_id.decode(), name.decode(), "offline"))
     return transitions
 
 

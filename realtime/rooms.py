@@ -11,6 +11,8 @@ from realtime.principal import Principal
 
 ADMIN_PREFIX = "admin:"
 USER_PREFIX = "user:"
+ADMIN_PAGE_PREFIX = "admin-page:"
+"""Start of the user ids as which the admin's own pages connect; nobody is told that they come and go."""
 TRACE_PREFIX = "admin:trace:"
 """Rooms of live traces: opened by the ``rooms`` claim of a token minted for one, never by being staff alone."""
 

@@ -123,3 +123,13 @@ def test_dead_letters_are_read_and_dropped(site: Stack, admin: Page) -> None:
     admin.click("button.gateway-drop")
     admin.wait("document.querySelector('.messagelist') !== null")
     assert "not json" not in admin.text("#content")
+
+
+def test_nobody_is_told_that_a_page_of_the_admin_is_open(site: Stack, open_page: Open, admin: Page) -> None:
+    someone = open_page(site)
+    console(someone, "alice")
+    admin.goto(GATEWAY)
+    admin.wait("document.getElementById('live').textContent.startsWith('●')")
+    console(open_page(site), "dev")
+    wait_until(lambda: any(c["user_name"] == "dev" for c in contents(someone, "user_status")), "the news about dev")
+    assert [c["user_id"] for c in contents(someone, "user_status") if c["user_id"].startswith("admin-page:")] == []

@@ -44,6 +44,10 @@ const charts = new Charts(texts);
 let timer = 0;
 let loading = false;
 
+function sayHow() {
+  live.textContent = client.isConnected() ? `● ${texts.live}` : texts.polling;
+}
+
 async function load() {
   if (loading) return;
   loading = true;
@@ -52,7 +56,7 @@ async function load() {
     const response = await fetch(`${page.dataset.state}?period=${period.value}`);
     if (!response.ok) throw new Error(String(response.status));
     show(await response.json(), charts);
-    live.textContent = client.isConnected() ? `● ${texts.live}` : texts.polling;
+    sayHow();
   } catch {
     live.textContent = texts.stale;
   } finally {
@@ -63,5 +67,6 @@ async function load() {
 
 const client = connect("admin:overview", async () => (await post(page.dataset.token)).token);
 client.on("data_update", ({ content }) => content.entity === "overview" && !document.hidden && load());
+client.onState(sayHow);
 period.addEventListener("change", load);
 load();
