@@ -124,6 +124,8 @@ class Parts:
         conf = proxy.conf
         self.session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=conf.keepalive, ttl_dns_cache=10),
+            # For WebSockets, which take no timeouts of their own for this; requests bring theirs.
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=conf.connect_budget / 2),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             max_line_size=64 * 1024,

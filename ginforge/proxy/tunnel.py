@@ -64,7 +64,8 @@ async def _open(proxy: ProxyApplication, route: Route, scope: Scope, ident: str)
     if principal is not None:
         target = _without_token(target)
     tried: list[Instance] = []
-    while len(tried) < proxy.conf.max_attempts:
+    budget = time.monotonic() + proxy.conf.connect_budget
+    while len(tried) < proxy.conf.max_attempts and time.monotonic() < budget:
         instance = proxy.pools[route.name].pick(time.monotonic(), tried)
         if instance is None:
             break

@@ -131,7 +131,7 @@ def test_a_stopped_instance_goes_out_by_its_health_check_and_comes_back(
 
 
 def test_a_frozen_instance_goes_out_by_its_health_check(start: Start, upstreams: list[Upstream]) -> None:
-    (gateway,) = start(urls(upstreams), health_path="/healthz", health_interval=0.2, health_timeout=0.3)
+    (gateway,) = start(urls(upstreams), health_path="/healthz", health_interval=0.2, health_timeout=1.5)
     name_of(gateway)
     upstreams[0].signal(signal.SIGSTOP)
     label = upstreams[0].url.removeprefix("http://")
@@ -355,9 +355,12 @@ def test_a_websocket_is_refused_before_the_upgrade(start: Start, upstreams: list
     assert hello["target"] == "/api/v1/user/socket?x=1"
 
 
-def test_a_websocket_without_a_live_instance_is_a_502(start: Start) -> None:
-    (gateway,) = start([dead_url()])
+@pytest.mark.parametrize("url", [dead_url(), "http://192.0.2.1:81"], ids=["refusing", "silent"])
+def test_a_websocket_without_a_live_instance_is_a_502_within_a_second(start: Start, url: str) -> None:
+    (gateway,) = start([url])
+    began = time.monotonic()
     with pytest.raises(InvalidStatus) as refused, connect(socket_url(gateway)):
         pass
+    assert time.monotonic() - began < 1
     assert refused.value.response.status_code == 502
     assert json.loads(refused.value.response.body)["code"] == "upstream_failed"
