@@ -17,6 +17,9 @@ broker_use_ssl = {"ssl_cert_reqs": ssl.CERT_REQUIRED} if broker_url.startswith("
 broker_transport_options = {
     "global_keyprefix": KEY_PREFIX,
     "visibility_timeout": _conf.visibility_timeout,
+    # How often kombu looks for messages that were not acknowledged in time; its own default is every 100 seconds.
+    "unacked_restore_interval": min(10.0, _conf.visibility_timeout / 4),
+    "unacked_restore_throttle": 1,
     "socket_timeout": 30,
     "socket_connect_timeout": 2,
     "socket_keepalive": True,

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from ginforge.embedded import free_port
+from ginforge.worker.broker import QUEUE_KEY, UNACKED_KEY
 from tests.integration.clients import Client
 from tests.integration.programs import ROOT, Program, passing_environment, wait_until
 from tests.integration.stack import Stack, get
@@ -112,6 +113,11 @@ class Works:
         name = f'worker_jobs_total{{outcome="{outcome}",task="{task}"}} '
         lines = get(self.metrics_url)[1].splitlines()
         return next((float(line.removeprefix(name)) for line in lines if line.startswith(name)), 0.0)
+
+    def is_idle(self) -> bool:
+        """Say whether no message is in the queue or with a worker."""
+        with self.stack.redis() as redis:
+            return redis.llen(QUEUE_KEY) == redis.hlen(UNACKED_KEY) == 0
 
     def shell(self, code: str) -> str:
         return self.stack.manage("shell", "--no-imports", "-c", code)
@@ -309,15 +315,13 @@ async def test_a_job_days_ahead_runs_once_though_it_is_asked_for_twice_and_two_b
         )
         await notification(client, "At last")
         works.wait_for_state("later-1", "done")
-        # What Redis would hand out again, it has handed out by the time a message after it is done.
-        works.send(("upload.import", "marker", {"upload_id": "none", "user_id": "x"}))
-        works.wait_for_state("marker", "dead")
+        wait_until(works.is_idle, "every delivery to be dealt with")
         assert works.rows()["later-1"]["attempts"] == 1
         assert len(client.of_type("notification")) == 1
 
 
 def test_a_message_that_redis_hands_out_again_during_the_work_runs_once(works: Works):
-    (works.uploads / "slow.bin").write_bytes(b"x" * 100)  # 25 s; kombu looks for old messages every 10
+    (works.uploads / "slow.bin").write_bytes(b"x" * 80)
     job = {"upload_id": "slow.bin", "user_id": "slow", "chunk": 1, "pause": 0.25}
     before = works.counted("upload.import", "duplicate")
     works.send(("upload.import", "slow-1", job))
@@ -359,5 +363,31 @@ def test_a_job_whose_worker_is_killed_in_the_middle_runs_again_once(start_works:
     works.start_worker()
     row = works.wait_for_state("killed-1", "done")
     assert row["attempts"] == 2
-    time.sleep(2 * SETTINGS["visibility_timeout"])
+    wait_until(works.is_idle, "every delivery to be dealt with")
     assert works.rows()["killed-1"]["attempts"] == 2
+
+
+async def test_a_job_over_its_time_limit_is_cut_and_in_the_end_its_user_is_told(start_works: Callable[..., Works]):
+    works = start_works(soft_time_limit=1, time_limit=5, attempts=2)
+    (works.uploads / "endless.bin").write_bytes(b"x" * 1000)
+    async with Client(works.stack.ws("waiter")) as client:
+        job = {"upload_id": "endless.bin", "user_id": "waiter", "chunk": 1, "pause": 0.1}
+        works.send(("upload.import", "endless-1", job))
+        await notification(client, "Upload failed")
+        assert client.contents("data_update")[-1]["action"] == "failed"
+    row = works.wait_for_state("endless-1", "dead")
+    assert (row["attempts"], row["last_error"]) == (2, "time limit exceeded")
+
+
+def test_a_redis_that_was_emptied_costs_no_job(start_works: Callable[..., Works]):
+    works = start_works(queue_patience=2.0)
+    works.programs[-1].kill()  # nobody takes what is queued
+    works.shell(
+        "from ginforge.worker import jobs;"
+        "jobs.schedule('user.notification', {'user_id': 'x', 'title': 't', 'body': ''}, key='flushed-1')"
+    )
+    works.wait_for_state("flushed-1", "queued")
+    with works.stack.redis() as redis:
+        redis.flushall()
+    works.start_worker()
+    assert works.wait_for_state("flushed-1", "done")["attempts"] == 1
